@@ -1,0 +1,74 @@
+"""The handful of operations everything else is made of, on float32 arrays whose last axis is the features."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+
+def rms_norm(x: np.ndarray, weight: np.ndarray | None = None, eps: float = 1e-6) -> np.ndarray:
+    """Divide each vector by its root mean square, then scale it: ``x / sqrt(mean(x²) + eps) * weight``.
+
+    x (..., D), weight (D,) or None for Gemma 4's scale-free norms (values, router, projectors).
+    Unlike Gemma 1-3 the factor is ``weight``, not ``1 + weight``. Source: Zhang & Sennrich 2019; Gemma4RMSNorm.
+    """
+    mean_square = np.einsum("...d,...d->...", x, x)[..., None] / x.shape[-1]  # (..., 1)
+    normed = x * (1.0 / np.sqrt(mean_square + np.float32(eps)))
+    return normed if weight is None else normed * weight
+
+
+def layer_norm(x: np.ndarray, weight: np.ndarray, eps: float = 1e-6) -> np.ndarray:
+    """Subtract the mean, divide by the standard deviation, scale. x (..., D), weight (D,); Gemma 4 has no bias here."""
+    centred = x - x.mean(axis=-1, keepdims=True)
+    variance = np.einsum("...d,...d->...", centred, centred)[..., None] / x.shape[-1]
+    return centred * (1.0 / np.sqrt(variance + np.float32(eps))) * weight
+
+
+def gelu(x: np.ndarray) -> np.ndarray:
+    """GELU in its tanh form (Hendrycks & Gimpel 2016, eq. 2), the one Gemma 4 uses everywhere."""
+    inner = x * x  # built in place: this runs on the widest activations of the model
+    inner *= np.float32(0.044715)
+    inner += np.float32(1.0)
+    inner *= x
+    inner *= np.float32(math.sqrt(2.0 / math.pi))
+    np.tanh(inner, out=inner)
+    inner += np.float32(1.0)
+    inner *= x
+    inner *= np.float32(0.5)
+    return inner
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + e⁻ˣ), through tanh so that no exponential overflows."""
+    return np.float32(0.5) * (np.tanh(np.float32(0.5) * x) + np.float32(1.0))
+
+
+def silu(x: np.ndarray) -> np.ndarray:
+    """x · sigmoid(x), the activation of the sound encoder."""
+    return x * sigmoid(x)
+
+
+def softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
+    """exp(x) / Σ exp(x) along ``axis``; the maximum is subtracted first, so nothing overflows."""
+    e = np.exp(x - x.max(axis=axis, keepdims=True))
+    e /= e.sum(axis=axis, keepdims=True)
+    return e
+
+
+def soft_cap(x: np.ndarray, cap: float | None) -> np.ndarray:
+    """Squeeze x smoothly into (-cap, cap): ``cap * tanh(x / cap)``. None leaves x as it is."""
+    return x if cap is None else np.float32(cap) * np.tanh(x / np.float32(cap))
+
+
+def linear(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """``x @ weight.T``: x (..., in), weight (out, in) as checkpoints store it -> (..., out). No bias in Gemma 4."""
+    return x @ weight.T
+
+
+def relative_error(ours: np.ndarray, reference: np.ndarray) -> float:
+    """‖ours - reference‖ / ‖reference‖, in float64: the one measure of agreement used in tests, verify and notebooks."""
+    ours, reference = np.asarray(ours, np.float64), np.asarray(reference, np.float64)
+    norm = float(np.linalg.norm(reference))
+    difference = float(np.linalg.norm(ours - reference))
+    return difference / norm if norm else difference
