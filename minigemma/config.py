@@ -32,9 +32,7 @@ class TextConfig:
     vocab_size_per_layer_input: int = 262_144
     num_kv_shared_layers: int = 0  # the last so many layers reuse earlier keys and values
     attention_k_eq_v: bool = False  # global layers: values are made from the key projection
-    use_bidirectional_attention: str | None = (
-        None  # "vision": tokens of one image see each other in local layers
-    )
+    use_bidirectional_attention: str | None = None  # "vision": tokens of one image see each other in local layers
     enable_moe_block: bool = False
     num_experts: int = 0  # E
     top_k_experts: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -66,8 +67,20 @@ def linear(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return x @ weight.T
 
 
+def clipped_linear(x: np.ndarray, weights: Mapping[str, np.ndarray]) -> np.ndarray:
+    """A linear layer of the encoders, whose input and output are clamped to bounds learned in training.
+
+    weights: ``linear.weight`` (out, in) and, where the checkpoint clips, the scalars ``input_min``, ``input_max``,
+    ``output_min``, ``output_max``. x (..., in) -> (..., out). Source: Gemma4ClippableLinear.
+    """
+    if "input_min" not in weights:
+        return linear(x, weights["linear.weight"])
+    x = np.clip(x, weights["input_min"], weights["input_max"])
+    return np.clip(linear(x, weights["linear.weight"]), weights["output_min"], weights["output_max"])
+
+
 def relative_error(ours: np.ndarray, reference: np.ndarray) -> float:
-    """‖ours - reference‖ / ‖reference‖, in float64: the one measure of agreement used in tests, verify and notebooks."""
+    """‖ours - reference‖ / ‖reference‖, in float64: the measure of agreement in tests, verify and notebooks."""
     ours, reference = np.asarray(ours, np.float64), np.asarray(reference, np.float64)
     norm = float(np.linalg.norm(reference))
     difference = float(np.linalg.norm(ours - reference))
