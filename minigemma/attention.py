@@ -1,0 +1,112 @@
+"""Grouped-query attention as Gemma 4 has it: normed queries, keys and values, rotation, no 1/sqrt(K), K=V, windows.
+
+Several query heads share one key/value head. Queries and keys are RMS-normed with a learned weight, which bounds
+their product, so the scores are not scaled again; values are normed without a weight. In the global layers of the large
+models there is no value projection: values are the *raw* key projection, normed (K=V), while keys go on to be weighted
+and rotated. Source: Ainslie et al. 2023 (GQA); Gemma4TextAttention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from minigemma.interleaving import LayerSpec
+from minigemma.ops import linear, rms_norm, softmax
+from minigemma.rope import rotate
+from minigemma.trace import Watch, unwatched
+
+Rotation = tuple[np.ndarray, np.ndarray]
+SCORES_AT_ONCE = 2**22  # how many scores one block of queries may make: 16 MB
+
+
+def make_queries(
+    x: np.ndarray, spec: LayerSpec, weights: Mapping, rotation: Rotation, eps: float, watch: Watch = unwatched
+) -> np.ndarray:
+    """x (T, D) -> queries (T, H, K): projected, normed, rotated."""
+    queries = watch("queries_projected", linear(x, weights["q_proj.weight"]).reshape(len(x), spec.heads, spec.head_dim))
+    queries = watch("queries_normed", rms_norm(queries, weights["q_norm.weight"], eps))
+    return watch("queries", rotate(queries, rotation))
+
+
+def make_keys_values(
+    x: np.ndarray, spec: LayerSpec, weights: Mapping, rotation: Rotation, eps: float, watch: Watch = unwatched
+) -> tuple[np.ndarray, np.ndarray]:
+    """x (T, D) -> keys (T, G, K), normed and rotated, and values (T, G, K), normed without weight and never rotated."""
+    shape = (len(x), spec.kv_heads, spec.head_dim)
+    projected = watch("keys_projected", linear(x, weights["k_proj.weight"]).reshape(shape))
+    values = projected if spec.k_eq_v else linear(x, weights["v_proj.weight"]).reshape(shape)
+    values = watch("values_projected", values)
+
+    keys = watch("keys_normed", rms_norm(projected, weights["k_norm.weight"], eps))
+    return watch("keys", rotate(keys, rotation)), watch("values", rms_norm(values, None, eps))
+
+
+def attend(
+    queries: np.ndarray,
+    keys: np.ndarray,
+    values: np.ndarray,
+    first: np.ndarray,
+    last: np.ndarray,
+    watch: Watch = unwatched,
+    key_start: int = 0,
+) -> np.ndarray:
+    """Each query's weighted mean of the values it sees: (T, H, K), (S, G, K), (S, G, K) -> (T, H, K).
+
+    first, last (T,): the interval of key positions a query sees (interleaving.visible_keys); row 0 of keys and values
+    is position ``key_start``. Works in blocks of queries and touches only the keys a block can see, so a local layer
+    costs time and memory in proportion to T, and no (H, T, S) array exists unless a trace asks for "pattern" or "scores".
+    """
+    heads = np.empty_like(queries)
+    full = (queries.shape[1], len(queries), key_start + len(keys))  # (H, T, positions so far)
+    pattern = np.zeros(full, np.float32) if watch.wants("pattern") else None
+    scores = np.full(full, -np.inf, np.float32) if watch.wants("scores") else None
+
+    for rows in query_blocks(first, last, queries.shape[1]):
+        low, high = first[rows].min(), last[rows].max() + 1  # the keys this block sees
+        seen = slice(low - key_start, high - key_start)
+        block = masked_scores(queries[rows], keys[seen], first[rows] - low, last[rows] - low)  # (H, t, s)
+        if scores is not None:
+            scores[:, rows, low:high] = block
+        block = softmax(block)
+        if pattern is not None:
+            pattern[:, rows, low:high] = block
+        heads[rows] = weighted_values(block, values[seen])
+
+    if scores is not None:
+        watch("scores", scores)
+    if pattern is not None:
+        heads = weighted_values(watch("pattern", pattern)[:, :, key_start:], values)  # anew: the pattern may be edited
+    return heads
+
+
+def query_blocks(first: np.ndarray, last: np.ndarray, heads: int) -> list[slice]:
+    """Cut T queries into blocks: as many rows as SCORES_AT_ONCE allows, and no more than the widest interval."""
+    widest = int((last - first).max()) + 1
+    rows = min(max(16, SCORES_AT_ONCE // (heads * widest)), max(64, widest))
+    return [slice(start, min(start + rows, len(first))) for start in range(0, len(first), rows)]
+
+
+def masked_scores(queries: np.ndarray, keys: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Query · key for each head, -inf where a query may not look: (t, H, K), (s, G, K) -> (H, t, s). No 1/sqrt(K)."""
+    (t, H, K), (s, G, _) = queries.shape, keys.shape
+    grouped = queries.reshape(t, G, H // G, K).transpose(1, 2, 0, 3).reshape(G, -1, K)  # (G, H/G * t, K)
+    scores = (grouped @ keys.transpose(1, 2, 0)).reshape(H, t, s)  # a group's heads share one product
+    if first.max() > 0 or last.min() < s - 1:
+        key = np.arange(s)
+        scores[:, (key < first[:, None]) | (key > last[:, None])] = -np.inf
+    return scores
+
+
+def weighted_values(pattern: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """pattern (H, t, s), values (s, G, K) -> (t, H, K): head h reads the values of its group."""
+    (H, t, s), (_, G, K) = pattern.shape, values.shape
+    mixed = pattern.reshape(G, H // G * t, s) @ values.transpose(1, 0, 2)  # (G, H/G * t, K)
+    return mixed.reshape(H, t, K).transpose(1, 0, 2)
+
+
+def join_heads(heads: np.ndarray, weights: Mapping, watch: Watch = unwatched) -> np.ndarray:
+    """The heads' outputs side by side, through the output projection: (T, H, K) -> (T, D)."""
+    heads = watch("heads", heads)
+    return watch("output", linear(heads.reshape(len(heads), -1), weights["o_proj.weight"]))

@@ -1,0 +1,17 @@
+"""The feed-forward network: a gated one, GeGLU (Shazeer 2020; Gemma4TextMLP)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from minigemma.ops import gelu, linear
+from minigemma.trace import Watch, unwatched
+
+
+def feed_forward(x: np.ndarray, weights: Mapping, watch: Watch = unwatched) -> np.ndarray:
+    """``down(gelu(gate(x)) * up(x))``: x (T, D) -> (T, D), through an inner width F."""
+    gate = watch("gate", gelu(linear(x, weights["gate_proj.weight"])))  # (T, F)
+    gate *= linear(x, weights["up_proj.weight"])
+    return watch("output", linear(watch("inner", gate), weights["down_proj.weight"]))
