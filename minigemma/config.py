@@ -6,7 +6,8 @@ K head width, F feed-forward width, E experts, L layers, V vocabulary.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 
 LOCAL, GLOBAL = "sliding_attention", "full_attention"  # the hub's names of the two kinds of layer
 
@@ -93,6 +94,16 @@ class AudioConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How the checkpoint's makers draw the next token (``generation_config.json``); temperature 0 is greedy."""
+
+    temperature: float = 0.0
+    top_k: int | None = None  # None: no limit
+    top_p: float | None = None
+    suppress_token_ids: tuple[int, ...] = ()  # never drawn
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """A whole model: the decoder and, where present, its eyes and ears, with the ids that join them."""
 
@@ -106,10 +117,26 @@ class Config:
     boa_token_id: int = 256_000
     eoa_token_id: int = 258_883
     video_token_id: int = 258_884
-    eos_token_ids: tuple[int, ...] = field(default=(1, 106))
+    eos_token_ids: tuple[int, ...] = (1, 106)  # generation stops at any of these
+    default_soft_tokens: int = 280  # the most soft tokens an image becomes unless told otherwise
+    sampling: Sampling = Sampling()
+
+    @classmethod
+    def from_hub(cls, config: dict) -> Config:
+        """A hub ``config.json``, already parsed, in either spelling; ConfigError where it cannot be a Gemma 4."""
+        from .hub_config import from_hub
+
+        return from_hub(config)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Config:
+        """The config of a checkpoint directory (or of one ``config.json``), with its processor and generation files."""
+        from .hub_config import read_config
+
+        return read_config(path)
 
 
-def _interleave(layers: int, every: int) -> tuple[str, ...]:
+def interleave(layers: int, every: int) -> tuple[str, ...]:
     """``every - 1`` local layers, then a global one, repeated."""
     return tuple(GLOBAL if (i + 1) % every == 0 else LOCAL for i in range(layers))
 
@@ -136,7 +163,7 @@ PRESETS: dict[str, Config] = {
         text=TextConfig(
             hidden_size=1536,
             num_hidden_layers=35,
-            layer_types=_interleave(35, 5),
+            layer_types=interleave(35, 5),
             intermediate_size=6144,
             use_double_wide_mlp=True,
             num_attention_heads=8,
@@ -152,7 +179,7 @@ PRESETS: dict[str, Config] = {
         text=TextConfig(
             hidden_size=2560,
             num_hidden_layers=42,
-            layer_types=_interleave(42, 6),
+            layer_types=interleave(42, 6),
             intermediate_size=10_240,
             num_attention_heads=8,
             num_key_value_heads=2,
@@ -167,7 +194,7 @@ PRESETS: dict[str, Config] = {
         text=TextConfig(
             hidden_size=2816,
             num_hidden_layers=30,
-            layer_types=_interleave(30, 6),
+            layer_types=interleave(30, 6),
             intermediate_size=2112,
             num_attention_heads=16,
             num_key_value_heads=8,
@@ -187,7 +214,7 @@ PRESETS: dict[str, Config] = {
         text=TextConfig(
             hidden_size=5376,
             num_hidden_layers=60,
-            layer_types=_interleave(60, 6),
+            layer_types=interleave(60, 6),
             intermediate_size=21_504,
             num_attention_heads=32,
             num_key_value_heads=16,
