@@ -1,0 +1,66 @@
+"""Small vision towers with every tensor randomised, as plain arrays under the hub's names: shared by tests and goldens."""
+
+import numpy as np
+
+from minigemma.config import VisionConfig
+from minigemma.vision.patches import grid
+
+SMALL = VisionConfig(  # as E2B, E4B: clipped linears; H * K is not D
+    hidden_size=24,
+    num_hidden_layers=3,
+    num_attention_heads=4,
+    head_dim=8,
+    intermediate_size=40,
+    position_embedding_size=32,
+    use_clipped_linears=True,
+)
+LARGE = VisionConfig(  # as 26B-A4B, 31B: standardised; K/4 is odd, as 72/4 is not a power of two
+    hidden_size=28,
+    num_hidden_layers=3,
+    num_attention_heads=3,
+    head_dim=12,
+    intermediate_size=36,
+    position_embedding_size=32,
+    standardize=True,
+)
+TEXT_WIDTH = 20
+GRIDS = ((9, 6), (3, 12))  # columns, rows: two aspects, neither square
+
+
+def random_tower(config: VisionConfig, seed: int) -> dict[str, np.ndarray]:
+    """Every tensor of ``vision_tower.`` and ``embed_vision.`` at random; norms away from 1, clip bounds that bite."""
+    rng = np.random.default_rng(seed)
+    D, F, HK = config.hidden_size, config.intermediate_size, config.num_attention_heads * config.head_dim
+
+    def normal(*shape, scale=1.0, mean=0.0):
+        return (mean + scale * rng.standard_normal(shape)).astype(np.float32)
+
+    tower = {
+        "patch_embedder.input_proj.weight": normal(D, 3 * config.patch_size**2, scale=0.06),
+        "patch_embedder.position_embedding_table": normal(2, config.position_embedding_size, D, scale=0.5),
+    }
+    for i in range(config.num_hidden_layers):
+        layer = f"encoder.layers.{i}."
+        for norm in ("input", "post_attention", "pre_feedforward", "post_feedforward"):
+            tower[f"{layer}{norm}_layernorm.weight"] = normal(D, scale=0.3, mean=1.0)
+        tower[layer + "self_attn.q_norm.weight"] = normal(config.head_dim, scale=0.2, mean=0.8)
+        tower[layer + "self_attn.k_norm.weight"] = normal(config.head_dim, scale=0.2, mean=1.2)
+        shapes = {"self_attn.q_proj": (HK, D), "self_attn.k_proj": (HK, D), "self_attn.v_proj": (HK, D)}
+        shapes |= {"self_attn.o_proj": (D, HK), "mlp.gate_proj": (F, D), "mlp.up_proj": (F, D), "mlp.down_proj": (D, F)}
+        for name, (out, into) in shapes.items():
+            tower[f"{layer}{name}.linear.weight"] = normal(out, into, scale=into**-0.5)
+            if config.use_clipped_linears:
+                for bound, sign in (("input_min", -1), ("input_max", 1), ("output_min", -1), ("output_max", 1)):
+                    tower[f"{layer}{name}.{bound}"] = np.float32(sign * rng.uniform(0.6, 1.3))
+    if config.standardize:
+        tower["std_bias"] = normal(D, scale=2.0)
+        tower["std_scale"] = normal(D, scale=0.2, mean=0.6)
+    weights = {f"vision_tower.{name}": tensor for name, tensor in tower.items()}
+    weights["embed_vision.embedding_projection.weight"] = normal(TEXT_WIDTH, D, scale=D**-0.5)
+    return weights
+
+
+def random_images(seed: int, grids=GRIDS) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Random patches and their positions for each (columns, rows)."""
+    rng = np.random.default_rng(seed)
+    return [(rng.random((c * r, 768), np.float32), grid(c, r)) for c, r in grids]
