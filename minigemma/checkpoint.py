@@ -1,14 +1,34 @@
-"""A checkpoint as a mapping from tensor name to float32 array, read from disk when asked for."""
+"""A checkpoint as a mapping from tensor name to float32 array, read from disk when asked for.
+
+The file stays mapped; a tensor is widened to float32 on its way to the product that needs it. How much widened weight
+stays in memory is one number, so a model far larger than the machine runs, and a small one is read once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import logging
+import math
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from .bfloat16 import Scratch, narrow, widen
+from .config import Config
+from .config_checks import short
+from .errors import CheckpointError, ConfigError
+from .hub_config import read_json, to_hub, write_json
+from .memory import available_memory, parse_size, show_size
+from .parameters import TEXT, tensor_shapes, unused_tensors
+from .safetensors_file import Entry, SafetensorsFile, write_safetensors
+
+_TILE = 2**20  # values of a tile: 4 MB widened, which stay near the processor until they are used
+_SMALL = 2**16  # bytes; norms and scalars are always kept
+_LOOKED_UP = "embed_tokens_per_layer.weight"  # a table of which a token needs one row: never kept whole
+
 
 class Weights(Mapping[str, np.ndarray]):
-    """The tensors below a prefix: ``weights["q_proj.weight"]`` is a float32 array, ``weights.under("layers.0.")`` narrows.
+    """The tensors below a prefix: ``weights["q_proj.weight"]`` is a float32 array; ``under("layers.0.")`` narrows.
 
     The hub's own names are used throughout; a model function is given weights narrowed to its own part.
     """
@@ -25,11 +45,26 @@ class Weights(Mapping[str, np.ndarray]):
         """The tensors whose names start with ``prefix``, named by what follows it."""
         return Weights(self._source, self._prefix + prefix)
 
-    def rows(self, name: str, ids: np.ndarray) -> np.ndarray:
+    def rows(self, name: str, ids: Sequence[int] | np.ndarray) -> np.ndarray:
         """``weights[name][ids]`` without widening the rest of the table: ids (N,) -> (N, ...) float32."""
         source_rows = getattr(self._source, "rows", None)
         full = self._prefix + name
         return source_rows(full, ids) if source_rows else self._source[full][ids]
+
+    def tiles(self, name: str, rows_per_tile: int | None = None) -> Iterator[tuple[slice, np.ndarray]]:
+        """A large matrix in tiles along its first axis: pairs of (which rows, those rows (n, ...) float32)."""
+        source_tiles = getattr(self._source, "tiles", None)
+        full = self._prefix + name
+        if source_tiles:
+            return source_tiles(full, rows_per_tile)
+        whole = self._source[full]
+        return ((rows, whole[rows]) for rows in _cuts(whole.shape, rows_per_tile))
+
+    def prefetch(self, names: Iterable[str]) -> None:
+        """Have the named tensors read from disk in the background, where they come from a disk."""
+        source_prefetch = getattr(self._source, "prefetch", None)
+        if source_prefetch:
+            source_prefetch(self._prefix + name for name in names)
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self._source[self._prefix + name]
@@ -42,3 +77,257 @@ class Weights(Mapping[str, np.ndarray]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+class Checkpoint(Mapping[str, np.ndarray]):
+    """A directory of safetensors: ``checkpoint[name]`` is a read-only float32 array under the hub's name.
+
+    memory: how many bytes of widened weight stay resident: "2GB", a number, "all", or None: as the machine allows, and
+    ``memory_note`` says what was decided. A tensor stays once it has been widened while there is room. (Dropping the
+    one unused for longest would be worse: layers are visited in a circle, and each would go just before its turn.)
+    """
+
+    def __init__(self, directory: str | Path, memory: str | int | None = None):
+        self.directory = Path(directory)
+        self._place = _hub_names(_find_files(self.directory))
+        self._resident: dict[Hashable, np.ndarray] = {}
+        self._scratch = Scratch()
+        self.resident_bytes = 0
+        self.whole_bytes = sum(4 * self._entry(name).size for name in self if not name.endswith(_LOOKED_UP))
+        self.budget, self.memory_note = _decide(memory, self.whole_bytes)
+        logging.getLogger("minigemma").info("%s: %s", self.directory, self.memory_note)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name in self._resident:
+            return self._resident[name]
+        file, stored = self._place[name]
+        return self._kept(name, self.shape(name), file.flat(stored), file.whole(stored))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._place
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._place)
+
+    def __len__(self) -> int:
+        return len(self._place)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a tensor, without reading it."""
+        return self._entry(name).shape
+
+    def rows(self, name: str, ids: Sequence[int] | np.ndarray) -> np.ndarray:
+        """``checkpoint[name][ids]``, widening those rows only: ids (N,) -> (N, ...) float32.
+
+        Of a stack of matrices (experts) each matrix asked for is kept like a tensor of its own, as memory allows.
+        """
+        ids, shape = np.asarray(ids, np.intp), self._entry(name).shape
+        if ids.size and not (ids.min() >= 0 and ids.max() < shape[0]):
+            raise CheckpointError(f"{name} has rows 0 to {shape[0] - 1}; asked for {ids.min()} to {ids.max()}")
+        if name in self._resident:
+            return self._resident[name][ids]
+        file, stored = self._place[name]
+        if len(shape) > 2:
+            matrices = [self._matrix(name, i) for i in ids.tolist()]
+            if len(matrices) == 1:  # as it is, without a copy
+                return matrices[0][None]
+            return np.array(matrices, np.float32).reshape(len(ids), *shape[1:])
+        return _float32(file.flat(stored).reshape(shape)[ids])
+
+    def tiles(self, name: str, rows_per_tile: int | None = None) -> Iterator[tuple[slice, np.ndarray]]:
+        """A large matrix in tiles along its first axis, (which rows, float32 rows): all at once it would be too large.
+
+        It is kept whole after all when there is room for it.
+        """
+        shape = self._entry(name).shape
+        if name in self._resident or self._has_room(name, 4 * self._entry(name).size):
+            whole = self[name]
+            yield from ((rows, whole[rows]) for rows in _cuts(shape, rows_per_tile))
+            return
+        file, stored = self._place[name]
+        for rows in _cuts(shape, rows_per_tile):
+            flat = file.flat(stored, rows.start, rows.stop)
+            yield rows, _read_only(_float32(flat, self._scratch).reshape(-1, *shape[1:]))
+
+    def prefetch(self, names: Iterable[str]) -> None:
+        """Have the named tensors read into the system's cache in the background (those not resident already)."""
+        for name in names:
+            if name in self._place and name not in self._resident:
+                file, stored = self._place[name]
+                file.will_need(stored)
+
+    def check(self, config: Config) -> None:
+        """Compare with the config: every missing, unknown and wrongly shaped tensor, in one CheckpointError."""
+        compare({name: self.shape(name) for name in self}, config, str(self.directory))
+
+    def nonfinite(self) -> list[str]:
+        """What is not a number where one must be, as sentences: one a tensor. Reads the whole checkpoint.
+
+        The model calls this when its output is not finite. An infinite clip bound means no bound, and is fine.
+        """
+        found = []
+        for name in self:
+            file, stored = self._place[name]
+            nans = infinities = 0
+            for rows in _cuts(self.shape(name), None):
+                flat = file.flat(stored, rows.start, rows.stop) if self.shape(name) else file.flat(stored)
+                values = _float32(flat, self._scratch)
+                nans += int(np.isnan(values).sum())
+                infinities += int(np.isinf(values).sum())
+            if nans or (infinities and not name.endswith(("put_min", "put_max"))):
+                found.append(
+                    f"tensor {name} has {nans} NaN and {infinities} infinite values of {self._entry(name).size}"
+                )
+        return found
+
+    def _entry(self, name: str) -> Entry:
+        file, stored = self._place[name]
+        return file.entries[stored]
+
+    def _has_room(self, key: Hashable, nbytes: int) -> bool:
+        if nbytes <= _SMALL:
+            return True
+        name = key[0] if isinstance(key, tuple) else key
+        # when not everything fits, the room belongs to the decoder, which is used for every token
+        hot = self.whole_bytes <= self.budget or str(name).startswith(TEXT)
+        return hot and self.resident_bytes + nbytes <= self.budget
+
+    def _matrix(self, name: str, i: int) -> np.ndarray:
+        if (name, i) in self._resident:
+            return self._resident[name, i]
+        file, stored = self._place[name]
+        return self._kept((name, i), self.shape(name)[1:], file.flat(stored, i, i + 1))
+
+    def _kept(
+        self, key: Hashable, shape: tuple[int, ...], stored: np.ndarray, ready: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Stored values as float32: in memory that stays while there is room, else in memory that is used again."""
+        nbytes = 4 * math.prod(shape)
+        keep = self._has_room(key, nbytes)
+        try:
+            array = _float32(stored, None if keep else self._scratch) if ready is None else ready
+        except MemoryError:
+            raise CheckpointError(
+                f"no memory for the {show_size(nbytes)} of {key}; load with less, such as memory='1GB'"
+            ) from None
+        array = _read_only(array.reshape(shape))
+        if keep:
+            self._resident[key] = array
+            self.resident_bytes += nbytes
+        return array
+
+
+def save_checkpoint(
+    directory: str | Path, config: Config, arrays: Mapping[str, np.ndarray], dtype: str = "BF16"
+) -> None:
+    """Write config.json and model.safetensors in the hub's format, in bfloat16 (rounded to nearest) or float32 ("F32").
+
+    The names and shapes must be those of the config. Each file appears only when it is complete.
+    """
+    directory = Path(directory)
+    shapes = {name: np.shape(array) for name, array in arrays.items()}
+    compare(shapes, config, str(directory))
+    store = {"BF16": narrow, "F32": lambda x: np.asarray(x, np.float32)}[dtype]
+    directory.mkdir(parents=True, exist_ok=True)
+    write_safetensors(directory / "model.safetensors", shapes, lambda name: [store(arrays[name])], dtype)
+    write_json(directory / "config.json", to_hub(config))
+
+
+def compare(shapes: Mapping[str, tuple[int, ...]], config: Config, where: str = "the checkpoint") -> None:
+    """Tensor names and shapes against a config: all that is missing, unknown or misshapen, in one CheckpointError.
+
+    Keys and values of layers that share those of others may be present, as may lm_head.weight; neither is ever used.
+    """
+    expected, unused = tensor_shapes(config), unused_tensors(config)
+    wrong = [f"missing: {name} {shape}" for name, shape in expected.items() if name not in shapes]
+    for name, shape in shapes.items():
+        wanted = expected.get(name, unused.get(name))
+        if wanted is None:
+            wrong.append(f"unknown: {short(name)} {shape}")
+        elif shape != wanted:
+            wrong.append(f"wrong shape: {name} is {shape}; the config says {wanted}")
+    if wrong:
+        raise CheckpointError(f"{where} does not fit its config:\n  " + "\n  ".join(wrong))
+
+
+def _float32(stored: np.ndarray, scratch: Scratch | None = None) -> np.ndarray:
+    """Values as they lie on disk -> float32, in new memory or (bfloat16 only) in memory that is used again."""
+    if stored.dtype != np.uint16:
+        return stored.astype(np.float32)
+    out = scratch.lend(stored.size) if scratch else np.zeros(stored.size, np.float32)
+    return widen(stored.reshape(-1), out).reshape(stored.shape)
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array
+
+
+def _cuts(shape: tuple[int, ...], rows_per_tile: int | None) -> Iterator[slice]:
+    """Slices of the first axis, each of so many rows or about four megabytes."""
+    rows = shape[0] if shape else 1
+    step = rows_per_tile or max(1, _TILE // max(1, math.prod(shape[1:])))
+    return (slice(first, min(first + step, rows)) for first in range(0, rows, step))
+
+
+def _decide(memory: str | int | None, whole: int) -> tuple[int, str]:
+    """How many bytes may stay, and how that came about."""
+    if memory == "all":
+        return 2**62, f"all weights stay in memory as float32 once used: {show_size(whole)}"
+    if memory is not None:
+        return (budget := parse_size(memory)), f"at most {show_size(budget)} of float32 weights stay in memory"
+    free = available_memory()
+    if whole <= 0.6 * free:
+        return (
+            whole,
+            f"all weights stay in memory once used: {show_size(whole)} as float32, {show_size(free)} available",
+        )
+    return (budget := free // 2), (
+        f"{show_size(budget)} of the {show_size(whole)} of float32 weights stay in memory, "
+        f"the rest is read from disk each time; {show_size(free)} available"
+    )
+
+
+def _find_files(directory: Path) -> dict[str, tuple[SafetensorsFile, str]]:
+    """Every stored tensor and its file: one model.safetensors, or the shards that an index names."""
+    single, index = directory / "model.safetensors", directory / "model.safetensors.index.json"
+    if not directory.is_dir():
+        raise CheckpointError(f"{directory} is not a directory")
+    if single.exists():
+        file = SafetensorsFile(single)
+        return {name: (file, name) for name in file.entries}
+    if not index.exists():
+        raise CheckpointError(f"{directory} has neither model.safetensors nor model.safetensors.index.json")
+    try:
+        names = read_json(index).get("weight_map")
+    except ConfigError as error:
+        raise CheckpointError(f"{index}: {error}") from None
+    if not isinstance(names, dict) or not all(isinstance(shard, str) for shard in names.values()):
+        raise CheckpointError(f"{index} has no weight_map of tensor names to file names")
+    files = {shard: _shard(directory, shard, index) for shard in sorted(set(names.values()))}
+    lost = [name for name, shard in names.items() if name not in files[shard].entries]
+    lost += [name for shard, file in files.items() for name in file.entries if names.get(name) != shard]
+    if lost:
+        raise CheckpointError(f"{index} and the shards disagree about {len(lost)} tensors: {short(sorted(set(lost)))}")
+    return {name: (files[shard], name) for name, shard in names.items()}
+
+
+def _shard(directory: Path, shard: str, index: Path) -> SafetensorsFile:
+    if Path(shard).name != shard or "\\" in shard or "\0" in shard or not shard.endswith(".safetensors"):
+        raise CheckpointError(f"{index} names the shard {short(shard)}; expected a .safetensors file beside it")
+    if not (directory / shard).is_file():
+        raise CheckpointError(f"{index} names the shard {short(shard)}, which is not there")
+    return SafetensorsFile(directory / shard)
+
+
+def _hub_names(place: dict[str, tuple[SafetensorsFile, str]]) -> dict[str, tuple[SafetensorsFile, str]]:
+    """The whole model's names, also for a checkpoint of its text half alone, or of a model without its head."""
+    for theirs, ours in (("model.", TEXT), ("", TEXT), ("language_model.", "model.language_model.")):
+        if theirs + "embed_tokens.weight" in place:
+            outer = "" if theirs == "language_model." else theirs  # the towers stand beside language_model
+            add = "model." if theirs == "language_model." else ours
+            return {
+                name if name == "lm_head.weight" else add + name.removeprefix(outer): spot
+                for name, spot in place.items()
+            }
+    return place

@@ -128,13 +128,6 @@ class Config:
 
         return from_hub(config)
 
-    @classmethod
-    def read(cls, path: str | Path) -> Config:
-        """The config of a checkpoint directory (or of one ``config.json``), with its processor and generation files."""
-        from .hub_config import read_config
-
-        return read_config(path)
-
 
 def interleave(layers: int, every: int) -> tuple[str, ...]:
     """``every - 1`` local layers, then a global one, repeated."""
@@ -227,3 +220,10 @@ PRESETS: dict[str, Config] = {
         vision=_LARGE_EYE,
     ),
 }
+
+
+def read_config(path: str | Path) -> Config:
+    """The config of a checkpoint directory (or of one ``config.json``), with its processor and generation files."""
+    from .hub_config import read_config
+
+    return read_config(path)

@@ -81,7 +81,7 @@ def _text_contradictions(text: TextConfig) -> Iterator[str]:
         return
     kinds = set(text.layer_types)
     if len(text.layer_types) != text.num_hidden_layers:
-        yield f"text_config.layer_types names {len(text.layer_types)} layers of num_hidden_layers = {text.num_hidden_layers}"
+        yield f"text_config.layer_types names {len(text.layer_types)} layers, not {text.num_hidden_layers}"
     elif kinds - {LOCAL, GLOBAL}:
         strange = short(sorted(kinds - {LOCAL, GLOBAL}))
         yield f"text_config.layer_types has {strange}; expected only {LOCAL} and {GLOBAL}"
@@ -111,6 +111,8 @@ def _text_contradictions(text: TextConfig) -> Iterator[str]:
             f"text_config.use_bidirectional_attention is {short(text.use_bidirectional_attention)}; "
             "only null and 'vision' are supported"
         )
+    if not text.tie_word_embeddings:
+        yield "tie_word_embeddings is false; every Gemma 4 reads its logits off the embedding table"
     if text.pad_token_id >= text.vocab_size:
         yield f"text_config.pad_token_id is {text.pad_token_id}; expected less than vocab_size = {text.vocab_size}"
     if text.hidden_size_per_layer_input and text.vocab_size_per_layer_input < text.vocab_size:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from .config import GLOBAL, LOCAL, AudioConfig, Config, Sampling, TextConfig, VisionConfig, interleave
 from .config_checks import MOST_LAYERS, short, validate
-from .errors import ConfigError
+from .errors import CheckpointError, ConfigError
 
 _MOST_BYTES = 16 * 2**20  # of a JSON file; the released ones have a few thousand
 
@@ -78,22 +78,23 @@ def read_config(path: str | Path) -> Config:
     path = Path(path)
     file = path / "config.json" if path.is_dir() else path
     try:
-        config = from_hub(_read_json(file))
+        config = from_hub(read_json(file))
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from None
     try:
         file = path / "processor_config.json"
         if path.is_dir() and file.exists():
-            config = _with_processor(config, _read_json(file))
+            config = _with_processor(config, read_json(file))
         file = path / "generation_config.json"
         if path.is_dir() and file.exists():
-            config = _with_generation(config, _read_json(file))
+            config = _with_generation(config, read_json(file))
         return validate(config)
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from None
 
 
-def _read_json(file: Path) -> dict:
+def read_json(file: Path) -> dict:
+    """A JSON object of bounded length; ConfigError for anything else."""
     try:
         with open(file, "rb") as stream:
             text = stream.read(_MOST_BYTES + 1)
@@ -109,6 +110,58 @@ def _read_json(file: Path) -> dict:
     if not isinstance(content, dict):
         raise ConfigError(f"holds {short(content)}; expected an object of keys and values")
     return content
+
+
+def write_json(file: Path, content: dict) -> None:
+    """Appears under its name only when it is complete; CheckpointError when the disk says no."""
+    unfinished = file.with_name(file.name + ".part")
+    try:
+        unfinished.write_text(json.dumps(content, indent=2) + "\n")
+        unfinished.replace(file)
+    except OSError as error:
+        raise CheckpointError(f"{file}: cannot be written: {error.strerror or error}") from None
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def to_hub(config: Config) -> dict:
+    """The config.json of a whole model, in the plain-key spelling of the released ones."""
+    text = asdict(config.text)
+    share, local, world = (text.pop(f"rope_{name}") for name in ("fraction_global", "theta_local", "theta_global"))
+    for name in ("num_experts", "top_k_experts", "moe_intermediate_size"):
+        text[name] = text[name] or None
+    text |= {
+        "model_type": "gemma4_text",
+        "hidden_activation": "gelu_pytorch_tanh",
+        "attention_bias": False,
+        "num_global_key_value_heads": text["num_global_key_value_heads"] if config.text.attention_k_eq_v else None,
+        "rope_parameters": {
+            LOCAL: {"rope_type": "default", "rope_theta": local},
+            GLOBAL: {"rope_type": "proportional", "partial_rotary_factor": share, "rope_theta": world},
+        },
+    }
+    vision = None if config.vision is None else asdict(config.vision)
+    if vision is not None:
+        vision["rope_parameters"] = {"rope_type": "default", "rope_theta": vision.pop("rope_theta")}
+        vision |= {"model_type": "gemma4_vision", "hidden_activation": "gelu_pytorch_tanh", "attention_bias": False}
+        vision["num_key_value_heads"] = vision["num_attention_heads"]
+    audio = (
+        None if config.audio is None else asdict(config.audio) | {"model_type": "gemma4_audio", "hidden_act": "silu"}
+    )
+    tokens = {name: getattr(config, name) for name in _TOKEN_KEYS if name != "eoa_token_id"}
+    return {
+        "architectures": ["Gemma4ForConditionalGeneration"],
+        "model_type": "gemma4",
+        "dtype": "bfloat16",
+        **tokens,
+        "eoa_token_index": config.eoa_token_id,
+        "eos_token_id": list(config.eos_token_ids),
+        "tie_word_embeddings": config.text.tie_word_embeddings,
+        "vision_soft_tokens_per_image": config.default_soft_tokens,
+        "text_config": text,
+        "vision_config": vision,
+        "audio_config": audio,
+    }
 
 
 def _object(content: dict, name: str) -> dict | None:

@@ -1,0 +1,80 @@
+"""bfloat16 and float32: the first is the upper half of the second, so widening is a 16-bit copy into every other place.
+
+NumPy has no bfloat16; in memory its values are uint16 here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import numpy as np
+
+_WORTH_TWO_THREADS = 2**20  # values; below this a second thread costs more than it saves
+
+
+def widen(raw: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """bfloat16 bits (N,) uint16 -> float32 (N,), exactly, in ``out``, whose lower halves must be zero already.
+
+    NumPy copies without holding the interpreter lock, so the pieces of a large tensor are copied in parallel.
+    """
+    upper = out.view(np.uint16)[1::2] if sys.byteorder == "little" else out.view(np.uint16)[::2]
+    pool = _threads() if raw.size >= _WORTH_TWO_THREADS else None
+    if pool is None:
+        upper[...] = raw
+    else:
+        cuts = np.linspace(0, raw.size, _cores() + 1).astype(int)
+        list(pool.map(lambda a, b: np.copyto(upper[a:b], raw[a:b]), cuts[:-1], cuts[1:]))
+    return out
+
+
+def narrow(x: np.ndarray) -> np.ndarray:
+    """float32 -> bfloat16 bits (uint16), rounding to nearest, ties to even, as the reference does; NaN stays NaN."""
+    bits = np.ascontiguousarray(x, np.float32).reshape(-1).view(np.uint32)
+    rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+    rounded[np.isnan(x).reshape(-1)] = 0x7FC0
+    return rounded.astype(np.uint16).reshape(np.shape(x))
+
+
+def _cores() -> int:
+    return min(os.cpu_count() or 1, 8)  # memory is the limit long before the cores are
+
+
+@cache
+def _threads() -> ThreadPoolExecutor | None:
+    return None if sys.platform == "emscripten" or _cores() == 1 else ThreadPoolExecutor(_cores(), "widen")
+
+
+class Scratch:
+    """Float32 buffers for weights that only pass through, lent again once no array looks at them any more.
+
+    Memory fresh from the system costs several times the widening itself. The lower halves of a buffer stay zero.
+    """
+
+    def __init__(self) -> None:
+        self._loans: list[tuple[np.ndarray, weakref.ref]] = []
+        self._lock = threading.Lock()
+
+    def lend(self, size: int) -> np.ndarray:
+        """A buffer (size,) of which the caller fills upper halves only; dropping every view of it gives it back."""
+        if size == 0:
+            return np.zeros(0, np.float32)
+        with self._lock:
+            free = sorted((buffer for buffer, loan in self._loans if loan() is None), key=len)
+            fits = [buffer for buffer in free if size <= len(buffer) <= 4 * size]
+            outgrown = [] if fits else [buffer for buffer in free if size < 4 * len(buffer) < 4 * size]
+            buffer = fits[0] if fits else np.zeros(size, np.float32)
+            gone = {id(each) for each in [buffer, *outgrown]}
+            loan = np.frombuffer(buffer, np.float32, size)  # views of a view are held by this one object, not by buffer
+            self._loans = [each for each in self._loans if id(each[0]) not in gone]
+            self._loans.append((buffer, weakref.ref(loan)))
+            return loan
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all buffers, lent or free."""
+        return sum(buffer.nbytes for buffer, _ in self._loans)
