@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -32,18 +33,29 @@ def shipped_names() -> list[str]:
     return sorted(path.parent.name for path in SHIPPED.glob("*/config.json"))
 
 
-def load(path: str | Path, memory: str | int | None = None) -> Gemma4:
-    """A model from a directory in hub format, or from the name of a shipped checkpoint (``mg.shipped_names()``).
+def default_checkpoint(name: str = "mini-e") -> str:
+    """The checkpoint to use where none is named: MINIGEMMA_CHECKPOINT from the environment, else a shipped one."""
+    return os.environ.get("MINIGEMMA_CHECKPOINT") or name
 
-    memory: how much widened weight stays resident, such as "2GB" or a number of bytes; "all"; None decides from what
-    the machine has. Whatever does not fit is read again from the memory-mapped file when it is needed.
-    """
+
+def find_checkpoint(path: str | Path) -> Path:
+    """The directory that a path or a shipped name stands for; CheckpointError says what there is otherwise."""
     directory = SHIPPED / path if str(path) in shipped_names() else Path(path).expanduser()
     if not directory.is_dir():
         raise CheckpointError(
             f"no checkpoint at {str(path)!r}: give a directory with config.json and model.safetensors, "
             f"or one of the shipped names: {', '.join(shipped_names())}"
         )
+    return directory
+
+
+def load(path: str | Path, memory: str | int | None = None) -> Gemma4:
+    """A model from a directory in hub format, or from the name of a shipped checkpoint (``mg.shipped_names()``).
+
+    memory: how much widened weight stays resident, such as "2GB" or a number of bytes; "all"; None decides from what
+    the machine has (``model.memory_note`` says what). What does not fit is read again from the mapped file when needed.
+    """
+    directory = find_checkpoint(path)
     config = read_config(directory)
     checkpoint = Checkpoint(directory, memory=memory)
     checkpoint.check(config)
@@ -119,14 +131,14 @@ class Gemma4:
         if self.config.vision is None:
             raise InputError("this checkpoint has no vision tower, so it takes no images")
         soft = seeing.encode(patches, positions, self.weights.under("vision_tower."), self.config.vision, watch)
-        return seeing.project(soft, self.weights.under("embed_vision."), self.config.vision.rms_norm_eps)
+        return seeing.project(soft, self.weights.under("embed_vision."), self.config.vision.rms_norm_eps, watch)
 
     def encode_audio(self, mel: np.ndarray, watch: Watch = unwatched) -> np.ndarray:
         """A sound as the decoder takes it: log-mel (frames, mel bins) -> (soft tokens, D)."""
         if self.config.audio is None:
             raise InputError("this checkpoint has no audio tower, so it takes no sounds")
         soft = hearing.encode(mel, self.weights.under("audio_tower."), self.config.audio, watch)
-        return hearing.project(soft, self.weights.under("embed_audio."), self.config.audio.rms_norm_eps)
+        return hearing.project(soft, self.weights.under("embed_audio."), self.config.audio.rms_norm_eps, watch)
 
     def generate(
         self,
@@ -213,8 +225,8 @@ class Gemma4:
 
     def _check_finite(self, x: np.ndarray) -> None:
         if not np.isfinite(x).all():
-            found = self.weights.find_nonfinite() or ["no weight is; an image, a sound or an edit may be"]
-            raise CheckpointError(f"the forward pass gave NaN or infinite values; not finite: {', '.join(found)}")
+            found = self.weights.nonfinite() or ["all weights are finite; an image, a sound or an edit is not"]
+            raise CheckpointError("the forward pass gave NaN or infinite values: " + "; ".join(found[:8]))
 
 
 def _place(x: np.ndarray, where: np.ndarray, soft: list[np.ndarray], kind: str) -> None:
