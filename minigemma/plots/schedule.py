@@ -1,0 +1,159 @@
+"""The layer schedule: which layers are local, global or borrow keys and values, and how query heads share KV heads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.path import Path
+
+from minigemma.config import Config, TextConfig
+from minigemma.errors import InputError
+from minigemma.interleaving import LayerSpec, schedule
+from minigemma.plots import style
+
+
+def _cells(model: Any) -> list[tuple[str, int]]:
+    """[(kind, KV source)] of a config, of LayerSpecs, or of plain layer kinds (an older model, without sharing)."""
+    if isinstance(model, Config | TextConfig):
+        model = schedule(style.text_config(model))
+    return [(s.kind, s.kv_source) if isinstance(s, LayerSpec) else (s, i) for i, s in enumerate(model)]
+
+
+def layer_schedule(models: Any, *, title: str = "Which layers are local, global, or borrow keys and values") -> Figure:
+    """Strips of layers, bottom to top, all to one scale.
+
+    models: a config, a sequence of LayerSpecs, or {name: one of these, or a tuple of layer kinds}. A model of up to 24
+    layers alone is labelled layer by layer.
+    """
+    strips = models if isinstance(models, Mapping) else {"": models}
+    strips = {name: _cells(model) for name, model in strips.items()}
+    if not strips or not all(strips.values()):
+        raise InputError("no layers to draw: give a config, LayerSpecs or {name: …}")
+    deepest = max(map(len, strips.values()))
+    labelled = len(strips) == 1 and deepest <= 24
+    each = 0.28 if labelled else max(0.115, min(0.28, 7.0 / deepest))
+    figure = style.canvas(style.WIDTH, deepest * each + 2.2)
+    axes = style.panel(figure, 111, "", "", "layer", frame=False)
+    kinds = {}
+    for x, cells in enumerate(strips.values()):
+        for i, (kind, source) in enumerate(cells):
+            colour = style.kind_colour(kind, source != i)
+            axes.add_patch(Rectangle((x + 0.14, i - 0.44), 0.72, 0.88, facecolor=colour, edgecolor="none"))
+            name = f"{style.kind_name(kind)}, borrowed keys and values" if source != i else style.kind_name(kind)
+            kinds[name] = colour
+            if labelled:
+                axes.text(0.9, i, _describe(models, i, kind, source), va="center", fontsize=style.SMALL)
+    names = [_caption(name, cells) for name, cells in strips.items()]
+    axes.set_xticks(np.arange(len(strips)) + 0.5, names, fontsize=style.SMALL if len(strips) < 6 else style.SMALL - 1)
+    axes.set_xlim(0, len(strips) if not labelled else 3.6)
+    axes.set_ylim(-0.7, deepest - 0.3)
+    step = 1 if labelled else 5 if deepest > 12 else 2
+    axes.set_yticks(range(0, deepest, step))
+    style.headline(figure, title, style.patches(**kinds))
+    return figure
+
+
+def _caption(name: str, cells: Sequence[tuple[str, int]]) -> str:
+    count = len(cells)
+    last = style.kind_name(cells[-1][0])
+    return f"{name}\n{count} layer{'s' * (count > 1)}\nlast: {last}".strip()
+
+
+def _describe(models: Any, i: int, kind: str, source: int) -> str:
+    model = next(iter(models.values())) if isinstance(models, Mapping) else models
+    specs = schedule(style.text_config(model)) if isinstance(model, Config | TextConfig) else model
+    words = [style.kind_name(kind)]
+    if isinstance(specs[i], LayerSpec):
+        spec = specs[i]
+        words.append("sees all" if spec.window is None else f"sees {spec.window:,}")
+        words.append(
+            f"{spec.heads} query heads × {spec.head_dim}"
+            if source != i
+            else f"{spec.heads}/{spec.kv_heads} heads × {spec.head_dim}"
+        )
+    if source != i:
+        words.append(f"KV of layer {source}")
+    return ", ".join(words)
+
+
+def kv_sharing_arcs(config: Config | TextConfig, *, title: str = "Whose keys and values each layer reads") -> Figure:
+    """Layers in a row, an arc from each layer that borrows to the layer it reads; local above, global below."""
+    cells = _cells(config)
+    L = len(cells)
+    figure = style.canvas(max(style.WIDTH, min(12.0, 0.27 * L + 0.8)), 4.4)
+    axes = style.panel(figure, 111, "", "layer", "", frame=False)
+    kinds, owners = {}, sorted({source for i, (_, source) in enumerate(cells) if source != i})
+    for i, (kind, source) in enumerate(cells):
+        shared = source != i
+        colour = style.kind_colour(kind, shared)
+        axes.add_patch(Rectangle((i - 0.42, -0.5), 0.84, 1.0, facecolor=colour))
+        kinds[f"{style.kind_name(kind)}, {'queries only' if shared else 'own keys and values'}"] = colour
+        if shared:
+            up = 1 if style.kind_name(kind) == "local" else -1
+            tall = 0.5 + (i - source) * 0.22
+            curve = Path(
+                [(i, 0.5 * up), (i, tall * 1.6 * up), (source, tall * 1.6 * up), (source, 0.5 * up)], [1, 4, 4, 4]
+            )
+            axes.add_patch(PathPatch(curve, fill=False, edgecolor=style.kind_colour(kind), linewidth=1.6))
+    reach = 1.2 + 1.2 * max([0.5 + (i - s) * 0.22 for i, (_, s) in enumerate(cells) if s != i], default=0)
+    axes.set(xlim=(-0.8, L - 0.2), ylim=(-reach, reach), yticks=[])
+    every = 1 if L <= 24 else 5
+    crowded = {t for o in owners for t in (o - 1, o + 1)} - set(owners) if every > 1 else set()
+    axes.set_xticks(sorted({*range(0, L, every), *owners, L - 1} - crowded))
+    for owner in owners:
+        readers = sum(source == owner for _, source in cells) - 1
+        up = style.kind_name(cells[owner][0]) == "local"
+        axes.text(
+            owner - 0.5,
+            (0.75 if up else -0.75) * reach,
+            f"layer {owner}\nread by {readers} more",
+            ha="right",
+            va="center",
+            fontsize=style.SMALL,
+        )
+    if not owners:
+        axes.text(L / 2, 0.6 * reach, "Every layer has its own keys and values.", ha="center", fontsize=style.TEXT)
+    style.headline(figure, title, style.patches(**kinds))
+    return figure
+
+
+def head_wiring(configs: Any, *, title: str = "Query heads and the KV head each one reads") -> Figure:
+    """For each model, query heads (top) wired to their KV heads (bottom), in a local and in a global layer.
+
+    configs: one config or {name: config}.
+    """
+    models = style.by_name(configs)
+    if not models:
+        raise InputError("no config to draw")
+    figure = style.canvas(11.0, 1.55 * len(models) + 1.1)
+    style.headline(figure, title)
+    for row, (name, text) in enumerate(models.items()):
+        kinds = {spec.kind: spec for spec in schedule(text)}
+        for column, spec in enumerate(sorted(kinds.values(), key=lambda s: not s.is_local)):
+            H, G = spec.heads, spec.kv_heads
+            axes = style.panel(
+                figure,
+                (len(models), 2, 2 * row + (1 if spec.is_local else 2)),
+                "",
+                "",
+                name if column == 0 else "",
+                frame=False,
+            )
+            axes.set_title(
+                f"{style.kind_name(spec.kind)}: {H} query, {G} KV head{'s' * (G > 1)} of {spec.head_dim}, {H // G}:1",
+                fontsize=style.SMALL,
+                loc="left",
+            )
+            colour = style.kind_colour(spec.kind)
+            places = (np.arange(G) + 0.5) * (H / G) - 0.5  # KV heads sit under the middle of their group
+            for h in range(H):
+                axes.plot([h, places[h // (H // G)]], [1, 0], color=colour, linewidth=1.2)
+            axes.plot(range(H), np.ones(H), "o", color=style.ACTIVATIONS, markersize=7)
+            axes.plot(places, np.zeros(G), "s", color=style.CACHE, markersize=9)
+            axes.set(xlim=(-0.8, H - 0.2), ylim=(-0.3, 1.3), xticks=[])
+            axes.set_yticks([0, 1], ["KV", "query"], fontsize=style.SMALL)
+    return figure
