@@ -66,6 +66,14 @@ class Weights(Mapping[str, np.ndarray]):
         if source_prefetch:
             source_prefetch(self._prefix + name for name in names)
 
+    def find_nonfinite(self) -> list[str]:
+        """The tensors with NaN or infinite values, and how many: for a model whose output is not finite."""
+        source_find = getattr(self._source, "find_nonfinite", None)
+        if source_find:
+            return source_find()
+        counts = ((name, *_count_nonfinite(array), array.size) for name, array in self._source.items())
+        return [_nonfinite(*each) for each in counts if each[1] or each[2]]
+
     def __getitem__(self, name: str) -> np.ndarray:
         return self._source[self._prefix + name]
 
@@ -160,10 +168,10 @@ class Checkpoint(Mapping[str, np.ndarray]):
         """Compare with the config: every missing, unknown and wrongly shaped tensor, in one CheckpointError."""
         compare({name: self.shape(name) for name in self}, config, str(self.directory))
 
-    def nonfinite(self) -> list[str]:
-        """What is not a number where one must be, as sentences: one a tensor. Reads the whole checkpoint.
+    def find_nonfinite(self) -> list[str]:
+        """The tensors with NaN or infinite values, and how many. Reads the whole checkpoint, so only when in doubt.
 
-        The model calls this when its output is not finite. An infinite clip bound means no bound, and is fine.
+        An infinite clip bound means no bound, and is fine.
         """
         found = []
         for name in self:
@@ -171,13 +179,10 @@ class Checkpoint(Mapping[str, np.ndarray]):
             nans = infinities = 0
             for rows in _cuts(self.shape(name), None):
                 flat = file.flat(stored, rows.start, rows.stop) if self.shape(name) else file.flat(stored)
-                values = _float32(flat, self._scratch)
-                nans += int(np.isnan(values).sum())
-                infinities += int(np.isinf(values).sum())
+                counts = _count_nonfinite(_float32(flat, self._scratch))
+                nans, infinities = nans + counts[0], infinities + counts[1]
             if nans or (infinities and not name.endswith(("put_min", "put_max"))):
-                found.append(
-                    f"tensor {name} has {nans} NaN and {infinities} infinite values of {self._entry(name).size}"
-                )
+                found.append(_nonfinite(name, nans, infinities, self._entry(name).size))
         return found
 
     def _entry(self, name: str) -> Entry:
@@ -256,6 +261,14 @@ def _float32(stored: np.ndarray, scratch: Scratch | None = None) -> np.ndarray:
         return stored.astype(np.float32)
     out = scratch.lend(stored.size) if scratch else np.zeros(stored.size, np.float32)
     return widen(stored.reshape(-1), out).reshape(stored.shape)
+
+
+def _count_nonfinite(values: np.ndarray) -> tuple[int, int]:
+    return int(np.isnan(values).sum()), int(np.isinf(values).sum())
+
+
+def _nonfinite(name: str, nans: int, infinities: int, size: int) -> str:
+    return f"{name} ({nans} NaN and {infinities} infinite of {size} values)"
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:
