@@ -1,4 +1,11 @@
-"""Small vision towers with every tensor randomised, as plain arrays under the hub's names: shared by tests and goldens."""
+"""Small vision towers with every tensor randomised, as plain arrays under the hub's names: shared by tests and goldens.
+
+RandomState, because NumPy promises never to change its stream: the goldens hold only what the reference made of it.
+"""
+
+import io
+import json
+from pathlib import Path
 
 import numpy as np
 
@@ -29,7 +36,7 @@ GRIDS = ((9, 6), (3, 12))  # columns, rows: two aspects, neither square
 
 def random_tower(config: VisionConfig, seed: int) -> dict[str, np.ndarray]:
     """Every tensor of ``vision_tower.`` and ``embed_vision.`` at random; norms away from 1, clip bounds that bite."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.RandomState(seed)
     D, F, HK = config.hidden_size, config.intermediate_size, config.num_attention_heads * config.head_dim
 
     def normal(*shape, scale=1.0, mean=0.0):
@@ -62,5 +69,40 @@ def random_tower(config: VisionConfig, seed: int) -> dict[str, np.ndarray]:
 
 def random_images(seed: int, grids=GRIDS) -> list[tuple[np.ndarray, np.ndarray]]:
     """Random patches and their positions for each (columns, rows)."""
-    rng = np.random.default_rng(seed)
-    return [(rng.random((c * r, 768), np.float32), grid(c, r)) for c, r in grids]
+    rng = np.random.RandomState(seed)
+    return [(rng.random_sample((c * r, 768)).astype(np.float32), grid(c, r)) for c, r in grids]
+
+
+def synthetic_photo(height: int = 123, width: int = 217) -> np.ndarray:
+    """(H, W, 3) uint8 with smooth parts, edges and noise, from integer arithmetic alone."""
+    y, x = np.mgrid[:height, :width]
+    photo = np.stack([x * 255 // width, y * 255 // height, (x // 9 + y // 7) % 2 * 200], axis=-1)
+    photo[height // 3 : height // 2, width // 4 :] = 255 - photo[height // 3 : height // 2, width // 4 :]
+    return ((photo + (x * 7919 + y * 104_729)[..., None] % 23) % 256).astype(np.uint8)
+
+
+def photos() -> dict[str, np.ndarray]:
+    """Real photographs (H, W, 3) uint8 from scikit-image, empty without it.
+
+    astronaut: NASA, public domain; coffee: Rachel Michetti, CC0; chelsea (a cat): Stefan van der Walt, CC0.
+    """
+    try:
+        from skimage import data
+    except ImportError:
+        return {}
+    return {"astronaut": data.astronaut(), "coffee": data.coffee(), "chelsea": data.chelsea()}
+
+
+def goldens() -> tuple[dict[str, np.ndarray], dict]:
+    """Arrays and plain values written by make_goldens_vision.py."""
+    folder = Path(__file__).parent / "goldens"
+    return dict(np.load(folder / "vision.npz")), json.loads((folder / "vision.json").read_text())
+
+
+def encoded(image: np.ndarray, format: str = "PNG", **options) -> bytes:
+    """An array as the bytes of an image file."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format, **options)
+    return buffer.getvalue()

@@ -11,7 +11,7 @@ from minigemma.config import VisionConfig
 
 
 def build(config: VisionConfig, weights: dict[str, np.ndarray]):
-    """(Gemma4VisionModel, Gemma4MultimodalEmbedder) in float32 with eager attention; every tensor must find its place."""
+    """(Gemma4VisionModel, Gemma4MultimodalEmbedder) in float32, eager attention; every tensor must find its place."""
     fields = dataclasses.asdict(config)
     theta = fields.pop("rope_theta")
     fields |= {"num_key_value_heads": config.num_attention_heads}
@@ -39,6 +39,6 @@ def padded(images, length: int):
 
 @torch.no_grad()
 def run(tower, embedder, images, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """All images in one padded batch -> soft tokens (all n, D) before and after the embedder, images one after another."""
+    """All images in one padded batch -> soft tokens (all n, D) before and after the embedder, in order."""
     soft = tower(*padded(images, length)).last_hidden_state
     return soft.numpy(), embedder(soft).numpy()

@@ -115,21 +115,21 @@ def _from_array(image: np.ndarray) -> Any:
             hint = ": one picture at a time, there is no batch axis"
         raise InputError(f"an array (H, W), (H, W, 3) or (H, W, 4) was expected, {image.shape} was given{hint}")
     _check_size(image.shape[1], image.shape[0])
+    expected = "pass uint8 (0 to 255), uint16 (0 to 65535) or floats from 0 to 1"
+    if image.dtype.kind not in "buif":
+        raise InputError(f"an array of {image.dtype} was given: {expected}")
     if image.dtype == np.uint8:
         pixels = image
     elif image.dtype == bool:
         pixels = image * np.uint8(255)
     elif image.dtype == np.uint16:
         pixels = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)  # 65,535 = 257 * 255
-    elif np.issubdtype(image.dtype, np.integer) and image.min() >= 0 and image.max() <= 255:
+    elif image.dtype.kind in "ui" and image.min() >= 0 and image.max() <= 255:
         pixels = image.astype(np.uint8)
-    elif np.issubdtype(image.dtype, np.floating) and image.min() >= 0 and image.max() <= 1:  # False for NaN
+    elif image.dtype.kind == "f" and image.min() >= 0 and image.max() <= 1:  # False for NaN
         pixels = np.round(image * 255).astype(np.uint8)
     else:
-        raise InputError(
-            f"an array of {image.dtype} from {image.min():g} to {image.max():g} was given: "
-            "pass uint8 (0 to 255), uint16 (0 to 65535) or floats from 0 to 1"
-        )
+        raise InputError(f"an array of {image.dtype} from {image.min():g} to {image.max():g} was given: {expected}")
     return _rgb(Image.fromarray(np.ascontiguousarray(pixels)))
 
 
