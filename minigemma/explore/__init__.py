@@ -1,0 +1,1 @@
+"""Explorers for notebooks: ipywidgets over the pictures of ``minigemma.plots``, for any checkpoint."""
