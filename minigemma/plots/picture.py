@@ -24,7 +24,7 @@ def image_frames(axes: Axes, is_image: np.ndarray, ends: np.ndarray) -> None:
     starts = np.flatnonzero(is_image & ~np.concatenate([[False], is_image[:-1]]))
     for start in starts:
         size = ends[start] - start + 1
-        square = Rectangle((start - 0.5, start - 0.5), size, size, fill=False, edgecolor=style.INK, lw=1.8)
+        square = Rectangle((start - 0.5, start - 0.5), size, size, fill=False, edgecolor=style.INK, lw=1.8, zorder=5)
         axes.add_patch(square)
 
 
@@ -65,20 +65,22 @@ def show(axes: Axes, pixels: np.ndarray, columns: int, rows: int) -> None:
 
 
 def overlay(axes: Axes, grey: np.ndarray, values: np.ndarray, norm: Any, columns: int, rows: int):
-    """A map (rows, columns) over the faded picture; returns what the colour bar needs."""
+    """A map (rows, columns) over the faded picture, clearer where it is larger; returns what the colour bar needs."""
     show(axes, grey, columns, rows)
-    return style.heatmap(axes, values, norm, aspect="equal", alpha=0.72)
+    alpha = np.clip(0.25 + 0.6 * np.ma.filled(norm(np.nan_to_num(values)), 0.0), 0.25, 0.85)
+    return style.heatmap(axes, values, norm, aspect="equal", alpha=alpha)
 
 
 def ticks(axes: Axes, columns: int, rows: int) -> None:
     """A few whole numbers, multiples of a soft token where there is room."""
     for set_ticks, count in ((axes.set_xticks, columns), (axes.set_yticks, rows)):
-        step = next(s for s in (1, 3, 6, 12, 24, 48, 96, 192, 384, 768) if count / s <= 8)
+        step = next(s for s in (1, 3, 6, 12, 24, 48, 96, 192, 384, 768, 1536) if count / s <= 8)
         set_ticks(np.arange(0, count, step))
 
 
 def named(axes: Axes, title: str) -> Axes:
-    axes.set_title(title, fontsize=style.TITLE, loc="left", color=style.INK)
+    """Give a panel its title; a $ in a token stays a $."""
+    axes.set_title(title, fontsize=style.TITLE, loc="left", color=style.INK, parse_math=False)
     return axes
 
 
