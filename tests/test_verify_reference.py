@@ -1,0 +1,118 @@
+"""``minigemma verify`` against transformers, on small random checkpoints of every shape."""
+
+import io
+import shutil
+
+import numpy as np
+import pytest
+
+pytest.importorskip("transformers")
+pytest.importorskip("torch")
+
+import torch
+from reference import random_model, save
+from safetensors.torch import load_file, save_file
+from small_models import draw_ids, media_prompt
+
+from minigemma import verify as module
+from minigemma.model import load
+from minigemma.streamed_reference import StreamedReference
+from minigemma.verify import verify
+
+pytestmark = pytest.mark.reference
+
+
+@pytest.mark.parametrize("shape", ["e2b", "e4b", "26b", "31b"])
+def test_every_shape_agrees(shape, tmp_path):
+    model = random_model(shape, towers=True)
+    save(model, tmp_path)
+    output = io.StringIO()
+    report = verify(tmp_path, *media_prompt(shape, 0), file=output)
+    assert report.ok, output.getvalue()
+    names = [c.name for c in report.comparisons]
+    layers = model.small_config.text.num_hidden_layers
+    assert {f"layers.{i}.attention.pattern" for i in range(layers)} <= set(names)
+    assert {f"layers.{i}.output" for i in range(layers)} <= set(names)
+    assert {"vision.soft_tokens", "embedding", "final_norm", "logits"} <= set(names)
+    assert ("ple.inputs" in names) == ("audio.soft_tokens" in names) == shape.startswith("e")
+    assert ("layers.0.moe.router_probabilities" in names) == ("layers.0.moe.expert_index" in names) == (shape == "26b")
+    assert names.index("layers.0.output") < names.index("layers.1.attention.pattern")
+    assert output.getvalue().count("[OK]") == len(names)
+
+
+def test_shards_and_bfloat16(tmp_path):
+    random_model("26b").bfloat16().save_pretrained(tmp_path, max_shard_size="100KB")
+    assert (tmp_path / "model.safetensors.index.json").exists()
+    assert verify(tmp_path, draw_ids(30, 1), file=io.StringIO()).ok
+
+
+def test_text_only_checkpoint(tmp_path):
+    save(random_model("e2b", causal_lm=True), tmp_path)
+    assert verify(tmp_path, draw_ids(30, 1), file=io.StringIO()).ok
+
+
+@pytest.mark.parametrize(
+    ("shape", "damaged", "found"),
+    [
+        ("e2b", "layers.2.mlp.down_proj.weight", "layers.2.feed_forward.output"),
+        ("e2b", "layers.1.layer_scalar", "layers.1.output"),
+        ("e2b", "embed_tokens_per_layer.weight", "ple.inputs"),
+        ("e4b", "layers.3.self_attn.q_norm.weight", "layers.3.attention.pattern"),
+        ("26b", "layers.1.router.scale", "layers.1.moe.router_probabilities"),
+        ("26b", "layers.2.experts.down_proj", "layers.2.moe.experts"),
+        ("31b", "layers.4.self_attn.o_proj.weight", "layers.4.attention.output"),
+        ("31b", "norm.weight", "final_norm"),
+    ],
+)
+def test_the_damaged_tensor_is_named(shape, damaged, found, tmp_path, monkeypatch):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    save(random_model(shape), whole)
+    shutil.copytree(whole, broken)
+    tensors = load_file(whole / "model.safetensors")
+    tensors[f"model.language_model.{damaged}"] *= 1.01
+    tensors[f"model.language_model.{damaged}"].view(-1)[::3] *= 0.9
+    save_file(tensors, broken / "model.safetensors", {"format": "pt"})
+
+    monkeypatch.setattr(module, "load", lambda directory, memory: load(broken, memory))
+    output = io.StringIO()
+    report = verify(whole, draw_ids(30, 1), file=output)
+    assert report.first_difference.name == found
+    assert f"the first: {found}" in output.getvalue().splitlines()[-1]
+    assert "[DIFF]" in output.getvalue()
+
+
+def test_the_command_returns_1_on_a_difference(tmp_path, monkeypatch, capsys):
+    save(random_model("31b"), tmp_path)
+    assert module.run(tmp_path) == 0  # no tokenizer in it: random ids
+    assert "random token ids" in capsys.readouterr().out
+    monkeypatch.setattr(module, "TOLERANCE", 0.0)
+    assert module.run(tmp_path) == 1
+
+
+def test_only_one_module_is_in_memory(tmp_path):
+    """Bytes of real (not meta) parameters whenever a tensor is reported, and when all is over."""
+    model = random_model("e2b", towers=True)
+    save(model, tmp_path)
+    streamed = StreamedReference(tmp_path)
+    held = []
+
+    def keep(name, value):
+        real = [p for p in streamed.model.parameters() if p.device.type != "meta"]
+        held.append(sum(p.untyped_storage().nbytes() for p in real))
+
+    streamed.run(*media_prompt("e2b", 0), keep)
+    largest = max(p.nbytes for p in model.parameters())
+    assert 0 <= max(held) <= largest
+    assert held[-1] < 2000  # what stands in for the embedding tables: one row of zeros each
+
+
+def test_the_stream_is_the_reference_itself(tmp_path):
+    """Reading weights module by module changes nothing: the logits are those of the whole model, bit for bit."""
+    model = random_model("e4b")
+    save(model, tmp_path)
+    ids = draw_ids(30, 1)
+    found = {}
+    StreamedReference(tmp_path).run(ids, [], [], lambda name, value: found.update({name: value.copy()}))
+    with torch.no_grad():
+        expected = model(torch.from_numpy(ids)[None]).logits[0].numpy()
+    np.testing.assert_allclose(found["logits"], expected, rtol=1e-6, atol=1e-6)
