@@ -132,6 +132,7 @@ def to_hub(config: Config) -> dict:
         text[name] = text[name] or None
     text |= {
         "model_type": "gemma4_text",
+        "layer_types": list(config.text.layer_types),
         "hidden_activation": "gelu_pytorch_tanh",
         "attention_bias": False,
         "num_global_key_value_heads": text["num_global_key_value_heads"] if config.text.attention_k_eq_v else None,
@@ -145,9 +146,10 @@ def to_hub(config: Config) -> dict:
         vision["rope_parameters"] = {"rope_type": "default", "rope_theta": vision.pop("rope_theta")}
         vision |= {"model_type": "gemma4_vision", "hidden_activation": "gelu_pytorch_tanh", "attention_bias": False}
         vision["num_key_value_heads"] = vision["num_attention_heads"]
-    audio = (
-        None if config.audio is None else asdict(config.audio) | {"model_type": "gemma4_audio", "hidden_act": "silu"}
-    )
+    audio = None if config.audio is None else asdict(config.audio)
+    if audio is not None:
+        audio["subsampling_conv_channels"] = list(audio["subsampling_conv_channels"])
+        audio |= {"model_type": "gemma4_audio", "hidden_act": "silu"}
     tokens = {name: getattr(config, name) for name in _TOKEN_KEYS if name != "eoa_token_id"}
     return {
         "architectures": ["Gemma4ForConditionalGeneration"],
