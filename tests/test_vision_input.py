@@ -267,3 +267,18 @@ def test_damaged_files_never_crash(data):
         warnings.simplefilter("ignore")
         with contextlib.suppress(InputError):
             assert open_image(bytes(damaged)).mode == "RGB"
+
+
+def test_files_are_closed_and_pictures_given_stay_open(tmp_path):
+    path = tmp_path / "moving.png"
+    photo = Image.fromarray(PHOTO)
+    photo.save(path, save_all=True, append_images=[photo.rotate(180)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        warnings.simplefilter("ignore", UserWarning)
+        vision.prepare(path)
+        given = Image.open(path)
+        vision.prepare(given)
+        given.seek(1)  # still open, and the frame it stands at is the one that is taken
+        same(given, PHOTO[::-1, ::-1])
+        given.close()

@@ -101,7 +101,7 @@ def budget_calculator(width: int, height: int, budget: int = 280) -> Figure:
     line = float(np.clip(20 * PATCH * POOL / longest, 0.15, 0.9))  # points: a tenth of a cell, about
     grid_lines(axes, new_width, new_height, PATCH * POOL, style.IMAGE_TOKEN, line, origin=0)
     axes.add_patch(Rectangle((0, 0), width, height, fill=False, edgecolor=style.LOCAL_COLOUR, ls="--", lw=2))
-    wide, tall = max(width, new_width), max(height, new_height)
+    wide, tall = float(max(width, new_width)), float(max(height, new_height))
     wide, tall = max(wide, 1.5 * tall), max(tall, wide / 1.5)  # thin pictures get room for their labels
     axes.set_xlim(-0.03 * wide, 1.03 * wide)
     axes.set_ylim(1.03 * tall, -0.03 * tall)
@@ -293,8 +293,8 @@ def soft_token_grid(
         for i in range(0, n, 1 if roomy else across):
             x, y = corners[i] + ((POOL - 1) / 2 if roomy else (-0.3, (POOL - 1) / 2))
             box = {"facecolor": "black", "alpha": 0.45, "pad": 1.0, "edgecolor": "none"}
-            place = {"ha": "center" if roomy else "left", "va": "center"}
-            axes.text(x, y, str(i), fontsize=style.SMALL, color="white", bbox=box, **place)
+            side = "center" if roomy else "left"
+            axes.text(x, y, str(i), fontsize=style.SMALL, color="white", bbox=box, ha=side, va="center")
         if not roomy:
             style.note(figure, "The first token of every row is numbered.")
     if token is not None:

@@ -30,7 +30,8 @@ def open_image(image: Any) -> Any:
     if isinstance(image, Image.Image):
         return _rgb(image)
     if isinstance(image, str | os.PathLike | bytes | bytearray | memoryview) or hasattr(image, "read"):
-        return _rgb(_decode(image))
+        with _decode(image) as file:
+            return _rgb(file)
     if hasattr(image, "__array__"):
         return _from_array(np.asarray(image))
     raise InputError(
