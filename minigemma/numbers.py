@@ -13,9 +13,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from minigemma.config import GLOBAL, LOCAL, TextConfig
+from minigemma.config import GLOBAL, LOCAL, Config, TextConfig
 from minigemma.errors import InputError
 from minigemma.interleaving import interval_mask, visible_keys
+from minigemma.parameters import parameter_count
 from minigemma.rope import rotate, rotation_frequencies, rotation_table
 
 GIB = 2**30
@@ -25,6 +26,11 @@ BFLOAT16 = 2  # bytes a number
 # projection (K=V): both tensors as the reference does; the values and the rotated part of the keys; one tensor that is
 # scaled and rotated again at every use.
 KEEP = {"keys and values": 1.0, "values + rotated keys": 0.625, "one tensor": 0.5}
+
+
+def rms(x: np.ndarray) -> float:
+    """Root mean square of all numbers of an array: the "size" of activations in the pictures."""
+    return float(np.sqrt(np.mean(np.square(np.asarray(x, np.float64)))))
 
 
 # --- keys and values -------------------------------------------------------------------------------------------------
@@ -187,6 +193,12 @@ def expert_parameters(text: TextConfig) -> int:
 def idle_parameters(text: TextConfig) -> int:
     """Parameters of the experts that one token does not use, over all layers."""
     return (text.num_experts - text.top_k_experts) * expert_parameters(text) * text.num_hidden_layers
+
+
+def active_parameters(text: TextConfig) -> tuple[int, int]:
+    """(active, total) parameters of the decoder for one token, with the embedding, without layer scalars (buffers)."""
+    total = sum(parameter_count(Config(text=text)).values()) - text.num_hidden_layers
+    return total - idle_parameters(text), total
 
 
 def feed_forward_width(text: TextConfig) -> int:

@@ -96,7 +96,7 @@ def attention_head(
     pattern = _pattern(pattern, 2)
     T, S = pattern.shape
     rows = _labels(tokens, T, "query")
-    columns = _labels(keys, S, "key") if keys is not None else rows if S == T else style.indices(S)
+    columns = _labels(keys, S, "key") if keys is not None else rows if S == T else None
     tall, wide = style.cell_inches(T, 6.0), style.cell_inches(S, 6.4, 2.6)
     figure = style.canvas(max(style.WIDTH, wide + 2.4), tall + 2.0)
     axes = style.panel(figure, 111, title, "key: the token looked at", "query: the token looking", frame=False)
@@ -129,11 +129,11 @@ def attention_row(
     """
     pattern = _pattern(pattern, 2)
     T, S = pattern.shape
-    labels, query = _labels(tokens, S, "key"), query % T
+    labels, query = _labels(tokens, S, "key") or [""] * S, query % T
     keys = np.flatnonzero(pattern[query])
     kept = np.sort(keys[np.argsort(-pattern[query, keys], kind="stable")[:most]])
     weights = pattern[query, kept]
-    text = title or f"What token {S - T + query} “{style.printable(labels[S - T + query])}” looks at"
+    text = title or f"What token {S - T + query} {style.printable(labels[S - T + query])} looks at"
     figure, axes = style.single(text, "attention weight", "key", height=1.6 + 0.24 * len(kept))
     axes.barh(range(len(kept)), weights, color=style.ACTIVATIONS)
     names = [f"{k}  {style.printable(labels[k])}" for k in kept]
@@ -164,10 +164,8 @@ def _seen(pattern: np.ndarray, hide_first: bool) -> np.ndarray:
     return shown
 
 
-def _labels(tokens: Sequence[str] | None, count: int, role: str) -> Sequence[str]:
-    if tokens is None:
-        return style.indices(count)
-    if len(tokens) != count:
+def _labels(tokens: Sequence[str] | None, count: int, role: str) -> Sequence[str] | None:
+    if tokens is not None and len(tokens) != count:
         raise InputError(f"{len(tokens)} tokens for a pattern of {count} {role} positions; expected as many of each")
     return tokens
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from minigemma import numbers
 from minigemma.errors import InputError
@@ -34,11 +33,9 @@ def router_heatmap(
     image = style.heatmap(axes, probabilities, style.scaled(probabilities, scale))
     style.colour_bar(figure, image, axes, "router probability")
     thickness = float(np.clip(60 * min(tall / T, wide / E), 0.4, 1.8))  # outlines must not hide small cells
-    for token, row in enumerate(chosen):
-        for expert in row:
-            cell = Rectangle((expert - 0.5, token - 0.5), 1, 1, fill=False, edgecolor="white", linewidth=thickness)
-            axes.add_patch(cell)
-    text = style.token_ticks(axes, style.indices(T) if tokens is None else tokens, "y", tall)
+    places = [(expert, token) for token, row in enumerate(chosen) for expert in row]
+    style.boxes(axes, places, 1, 1, facecolor="none", edgecolor="white", linewidth=thickness)
+    text = style.token_ticks(axes, tokens, "y", tall)
     step = 1 if E <= 24 else 8
     axes.set_xticks(range(0, E, step), [str(e) for e in range(0, E, step)], fontsize=style.SMALL)
     if text:
@@ -148,7 +145,7 @@ def branch_norms(
     axes.bar(np.arange(T) - 0.2, dense, 0.4, color=style.WEIGHTS, label="dense feed-forward (always on)")
     axes.bar(np.arange(T) + 0.2, experts, 0.4, color=style.ACTIVATIONS, label="chosen experts, weighted and summed")
     axes.set_ylim(0, 1.3 * max(np.max(dense), np.max(experts), 1e-9))
-    text = style.token_ticks(axes, style.indices(T) if tokens is None else tokens, "x", wide)
+    text = style.token_ticks(axes, tokens, "x", wide)
     style.legend(axes, loc="upper left")
     if text:
         style.note(figure, text)
@@ -177,9 +174,8 @@ def active_parameters(
         figure, grid[1], "", f"{chosen} of {experts} experts work for a token, {experts - chosen} rest", "", frame=False
     )
     columns = min(experts, 32)
-    for i in range(experts):
-        colour = style.WEIGHTS if i < chosen else style.FAINT
-        units.add_patch(Rectangle((i % columns + 0.08, i // columns + 0.08), 0.84, 0.84, facecolor=colour))
+    places = [(i % columns + 0.5, i // columns + 0.5) for i in range(experts)]
+    style.boxes(units, places, 0.84, 0.84, facecolor=[style.WEIGHTS] * chosen + [style.FAINT] * (experts - chosen))
     units.set_xlim(0, columns)
     units.set_ylim(-(-experts // columns), 0)
     units.set_xticks([])

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
@@ -37,14 +39,14 @@ def layer_schedule(models: Any, *, title: str = "Which layers are local, global,
     labelled = len(strips) == 1 and deepest <= 24
     each = 0.28 if labelled else max(0.115, min(0.28, 7.0 / deepest))
     figure = style.canvas(style.WIDTH, deepest * each + 2.2)
-    axes = style.panel(figure, 111, "", "", "layer", frame=False)
+    axes = style.panel(figure, 111, "", "model", "layer", frame=False)
     kinds = {}
     for x, cells in enumerate(strips.values()):
+        colours = [style.kind_colour(kind, source != i) for i, (kind, source) in enumerate(cells)]
+        style.boxes(axes, [(x + 0.5, i) for i in range(len(cells))], 0.72, 0.88, facecolor=colours)
         for i, (kind, source) in enumerate(cells):
-            colour = style.kind_colour(kind, source != i)
-            axes.add_patch(Rectangle((x + 0.14, i - 0.44), 0.72, 0.88, facecolor=colour, edgecolor="none"))
             name = f"{style.kind_name(kind)}, borrowed keys and values" if source != i else style.kind_name(kind)
-            kinds[name] = colour
+            kinds[name] = colours[i]
             if labelled:
                 axes.text(0.9, i, _describe(models, i, kind, source), va="center", fontsize=style.SMALL)
     names = [_caption(name, cells) for name, cells in strips.items()]
@@ -132,28 +134,23 @@ def head_wiring(configs: Any, *, title: str = "Query heads and the KV head each 
     figure = style.canvas(11.0, 1.55 * len(models) + 1.1)
     style.headline(figure, title)
     for row, (name, text) in enumerate(models.items()):
-        kinds = {spec.kind: spec for spec in schedule(text)}
-        for column, spec in enumerate(sorted(kinds.values(), key=lambda s: not s.is_local)):
-            H, G = spec.heads, spec.kv_heads
-            axes = style.panel(
-                figure,
-                (len(models), 2, 2 * row + (1 if spec.is_local else 2)),
-                "",
-                "",
-                name if column == 0 else "",
-                frame=False,
-            )
-            axes.set_title(
-                f"{style.kind_name(spec.kind)}: {H} query, {G} KV head{'s' * (G > 1)} of {spec.head_dim}, {H // G}:1",
-                fontsize=style.SMALL,
-                loc="left",
-            )
-            colour = style.kind_colour(spec.kind)
-            places = (np.arange(G) + 0.5) * (H / G) - 0.5  # KV heads sit under the middle of their group
-            for h in range(H):
-                axes.plot([h, places[h // (H // G)]], [1, 0], color=colour, linewidth=1.2)
-            axes.plot(range(H), np.ones(H), "o", color=style.ACTIVATIONS, markersize=7)
-            axes.plot(places, np.zeros(G), "s", color=style.CACHE, markersize=9)
-            axes.set(xlim=(-0.8, H - 0.2), ylim=(-0.3, 1.3), xticks=[])
-            axes.set_yticks([0, 1], ["KV", "query"], fontsize=style.SMALL)
+        for spec in {spec.kind: spec for spec in schedule(text)}.values():
+            x = "head" if row == len(models) - 1 else ""
+            place = (len(models), 2, 2 * row + (1 if spec.is_local else 2))
+            axes = style.panel(figure, place, "", x, name if spec.is_local else "", frame=False)
+            _wires(axes, spec.heads, spec.kv_heads, style.kind_colour(spec.kind))
+            heads = f"{spec.heads} query, {spec.kv_heads} KV head{'s' * (spec.kv_heads > 1)} of {spec.head_dim}"
+            ratio = spec.heads // spec.kv_heads
+            axes.set_title(f"{style.kind_name(spec.kind)}: {heads}, {ratio}:1", fontsize=style.SMALL, loc="left")
     return figure
+
+
+def _wires(axes: Axes, H: int, G: int, colour: str) -> None:
+    """H query heads above G KV heads, each group's lines meeting in the middle under it."""
+    places = (np.arange(G) + 0.5) * (H / G) - 0.5
+    ends = [[(h, 1), (places[h // (H // G)], 0)] for h in range(H)]
+    axes.add_collection(LineCollection(ends, colors=colour, linewidths=1.2))
+    axes.plot(range(H), np.ones(H), "o", color=style.ACTIVATIONS, markersize=7)
+    axes.plot(places, np.zeros(G), "s", color=style.CACHE, markersize=9)
+    axes.set(xlim=(-0.8, H - 0.2), ylim=(-0.3, 1.3), xticks=[])
+    axes.set_yticks([0, 1], ["KV", "query"], fontsize=style.SMALL)

@@ -15,9 +15,11 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
 from matplotlib.colors import Colormap, Normalize, PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from minigemma.config import GLOBAL, Config, TextConfig
 from minigemma.errors import InputError
@@ -61,7 +63,7 @@ def panel(
     axes.set_title(title, fontsize=TITLE, loc="left", color=INK)
     axes.set_xlabel(x, fontsize=TEXT, color=INK)
     axes.set_ylabel(y, fontsize=TEXT, color=INK)
-    axes.tick_params(labelsize=SMALL, color=MUTED, labelcolor=INK)
+    axes.tick_params(which="both", labelsize=SMALL, color=MUTED, labelcolor=INK)
     for side, spine in axes.spines.items():
         spine.set_visible(frame and side in ("left", "bottom"))
         spine.set_color(MUTED)
@@ -105,6 +107,12 @@ def heatmap(
     return axes.imshow(values, cmap=shades.with_extremes(bad=FAINT), norm=norm, **options)
 
 
+def boxes(axes: Axes, places: Sequence[tuple[float, float]], width: float, height: float, **options: Any) -> None:
+    """Many boxes of one size, centred at ``places``, drawn at once; colours may be lists, one a box."""
+    cells = [Rectangle((x - width / 2, y - height / 2), width, height) for x, y in places]
+    axes.add_collection(PatchCollection(cells, **options))
+
+
 def scaled(values: np.ndarray, scale: str = "linear", top: float | None = None) -> Normalize:
     """The norm of a map of magnitudes, from 0 to ``top`` (else the largest value): "linear", "sqrt" or "log"."""
     finite = np.asarray(values)[np.isfinite(values)]
@@ -130,7 +138,7 @@ def colour_bar(figure: Figure, image: Any, axes: Any, text: str, **options: Any)
     """A colour bar beside ``axes``, with its quantity and unit."""
     bar = figure.colorbar(image, ax=axes, **{"pad": 0.02, "aspect": 30, **options})
     bar.set_label(text, fontsize=TEXT, color=INK)
-    bar.ax.tick_params(labelsize=SMALL, color=MUTED, labelcolor=INK)
+    bar.ax.tick_params(which="both", labelsize=SMALL, color=MUTED, labelcolor=INK)
     bar.outline.set_visible(False)
     return bar
 
@@ -186,19 +194,28 @@ def printable(token: Any, longest: int = 12) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-def token_ticks(axes: Axes, tokens: Sequence, which: str = "x", inches: float = 4.5, longest: int = 12) -> str:
+def whole_ticks(axis: Any) -> None:
+    """Whole numbers only along this axis (``axes.xaxis`` or ``axes.yaxis``)."""
+    axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def token_ticks(axes: Axes, tokens: Sequence | None, which: str = "x", inches: float = 4.5, longest: int = 12) -> str:
     """Tokens as tick labels along one axis of about ``inches``: as many as fit at 11 pt, rotated on the x axis.
 
+    tokens None: positions have no names, and a few are numbered.
     Returns "" or, when not every token has room, the sentence that says so (give it to ``note``).
     """
     if which not in ("x", "y"):
         raise InputError(f"which is {which!r}; expected 'x' or 'y'")
-    room = max(2, int(inches / (SMALL * 1.3 / 72)))  # labels that fit side by side
+    if tokens is None:
+        whole_ticks(axes.xaxis if which == "x" else axes.yaxis)
+        return ""
+    room = max(2, int(inches / (SMALL * 1.25 / 72)))  # labels that fit side by side
     step = -(-len(tokens) // room)
     at = list(range(0, len(tokens), step))
     labels = [printable(tokens[i], longest) for i in at]
     if which == "x":
-        upright = all(len(label) <= 2 for label in labels) and len(at) * 0.3 < inches
+        upright = all(len(label) <= 2 for label in labels) and len(at) * 0.26 < inches
         axes.set_xticks(at, labels, rotation=0 if upright else 90, fontsize=SMALL, parse_math=False)
     else:
         axes.set_yticks(at, labels, fontsize=SMALL, parse_math=False)
