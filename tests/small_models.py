@@ -51,7 +51,7 @@ TEXT: dict[str, TextConfig] = {
         head_dim=8,
         global_head_dim=16,
         sliding_window=5,
-        hidden_size_per_layer_input=8,
+        hidden_size_per_layer_input=12,
         num_kv_shared_layers=5,
         **_COMMON,
     ),
@@ -66,7 +66,7 @@ TEXT: dict[str, TextConfig] = {
         head_dim=12,
         global_head_dim=24,
         sliding_window=8,
-        hidden_size_per_layer_input=6,
+        hidden_size_per_layer_input=10,
         num_kv_shared_layers=6,
         **_COMMON,
     ),
@@ -109,7 +109,7 @@ SHAPES = tuple(TEXT)
 
 
 def small_config(shape: str, towers: bool = False, **overrides: Any) -> Config:
-    """A small model's config; ``overrides`` change fields of its text part. towers: give it eyes (e-shapes: ears too)."""
+    """A small model's config; ``overrides`` change fields of its text part. towers: with eyes (e-shapes: ears too)."""
     large = shape in ("26b", "31b")
     vision = VisionConfig(
         hidden_size=48,
@@ -164,7 +164,7 @@ _RANGES = {
 
 
 def draw(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
-    """The random tensor of this name, shape and seed, float32: norms, scalars, bounds away from their neutral values."""
+    """The random tensor of this name, shape and seed, float32: norms, scalars, bounds away from neutral values."""
     key = name.removeprefix("model.").removeprefix("language_model.")
     parts = key.removesuffix(".weight").split(".")
     if (found := _RANGES.get(".".join(parts[-2:])) or _RANGES.get(parts[-1])) is not None:
