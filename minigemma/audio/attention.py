@@ -26,8 +26,8 @@ def attention(
     keys = clipped_linear(x, weights.under("k_proj.")).reshape(heads) * (math.log(1 + math.e) / math.log(2))
     keys = watch("keys", keys)  # (T, H, K)
     values = watch("values", clipped_linear(x, weights.under("v_proj.")).reshape(heads))  # (T, H, K)
-    relative_keys = linear(positions, weights["relative_k_proj.weight"]).reshape(heads)  # (R, H, K)
-    mixed = attend_in_blocks(queries, keys, values, relative_keys, config, watch)  # (T, H, K)
+    distances = relative_keys(positions, weights, config)  # (R, H, K)
+    mixed = attend_in_blocks(queries, keys, values, distances, config, watch)  # (T, H, K)
     return clipped_linear(mixed.reshape(len(x), -1), weights.under("post."))
 
 
@@ -40,13 +40,13 @@ def attend_in_blocks(
     queries: np.ndarray,
     keys: np.ndarray,
     values: np.ndarray,
-    relative_keys: np.ndarray,
+    distances: np.ndarray,
     config: AudioConfig,
     watch: Watch = unwatched,
 ) -> np.ndarray:
     """Blocks of C queries against the S keys around them; no (T, T) array. ``naive.attend`` is the same with one.
 
-    queries, keys, values (T, H, K), relative_keys (R, H, K) -> (T, H, K). Scores are what a query finds in a key plus
+    queries, keys, values (T, H, K), distances (R, H, K) -> (T, H, K). Scores are what a query finds in a key plus
     what it finds in the distance to it (Transformer-XL, Dai et al. 2019, terms a + b), capped by tanh.
     """
     past, context = reach(config)
@@ -54,7 +54,7 @@ def attend_in_blocks(
     k = context_blocks(keys, past, context, config.attention_chunk_size)  # (H, B, S, K)
     v = context_blocks(values, past, context, config.attention_chunk_size)  # (H, B, S, K)
     by_content = q @ k.swapaxes(-1, -2)  # (H, B, C, S)
-    by_distance = relative_shift(q @ relative_keys.transpose(1, 2, 0)[:, None], context)  # (H, B, C, R) -> (H, B, C, S)
+    by_distance = relative_shift(q @ distances.transpose(1, 2, 0)[:, None], context)  # (H, B, C, R) -> (H, B, C, S)
     scores = soft_cap(by_content + by_distance, config.attention_logit_cap)
     seen = visible(len(queries), config)  # (B, C, S)
     pattern = softmax(np.where(seen, scores, np.float32(config.attention_invalid_logits_value)))
@@ -123,6 +123,11 @@ def relative_positions(config: AudioConfig) -> np.ndarray:
     step = math.log(10_000.0) / max(pairs - 1, 1)
     angle = distance * np.exp(np.arange(pairs, dtype=np.float32) * np.float32(-step))  # (R, D/2)
     return np.concatenate([np.sin(angle), np.cos(angle)], axis=-1)
+
+
+def relative_keys(positions: np.ndarray, weights: Weights, config: AudioConfig) -> np.ndarray:
+    """What a query meets in each distance: (R, D) -> (R, H, K), by a linear layer that is never clipped."""
+    return linear(positions, weights["relative_k_proj.weight"]).reshape(len(positions), config.num_attention_heads, -1)
 
 
 def relative_shift(products: np.ndarray, context: int) -> np.ndarray:
