@@ -69,7 +69,8 @@ class Scratch:
             outgrown = [] if fits else [buffer for buffer in free if size < 4 * len(buffer) < 4 * size]
             buffer = fits[0] if fits else np.zeros(size, np.float32)
             gone = {id(each) for each in [buffer, *outgrown]}
-            loan = np.frombuffer(buffer, np.float32, size)  # views of a view are held by this one object, not by buffer
+            # of a memoryview, so that views of the loan hold the loan itself and not the buffer
+            loan = np.frombuffer(buffer.data, np.float32, size)
             self._loans = [each for each in self._loans if id(each[0]) not in gone]
             self._loans.append((buffer, weakref.ref(loan)))
             return loan

@@ -49,22 +49,27 @@ class Entry(NamedTuple):
 class SafetensorsFile:
     """A mapped file. Nothing is read but the header until a tensor is asked for.
 
-    The file is looked at before each read: one that was shortened or rewritten meanwhile raises CheckpointError. Only
-    a file cut in the few milliseconds while a tensor is being copied could still end the process (the system's SIGBUS).
+    The file is looked at before each read: one that was shortened, rewritten or replaced meanwhile raises
+    CheckpointError. Only a file cut in the few milliseconds while a tensor is being copied could still end the process
+    (the system's SIGBUS).
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
+        if not self.path.is_file():
+            raise self._error("is not a file")
         try:
             self._file = open(self.path, "rb")  # noqa: SIM115 - stays open as long as the map
-            self._state = os.fstat(self._file.fileno())
-            if not self.path.is_file():
-                raise self._error("is not a file")
-            self.entries = self._read_header(self._file)
-            self._bytes = self._map()
         except OSError as error:
             raise self._error(f"cannot be read: {error.strerror or error}") from None
-        self._library = self._open_with_library()
+        try:
+            self._state = os.fstat(self._file.fileno())
+            self.entries = self._read_header(self._file)
+            self._bytes = self._map()
+            self._library = self._open_with_library()
+        except BaseException:
+            self._file.close()
+            raise
 
     def flat(self, name: str, first: int = 0, last: int | None = None) -> np.ndarray:
         """The stored values of rows first..last of a tensor, as a one-dimensional view of the file."""
@@ -110,6 +115,12 @@ class SafetensorsFile:
             raise self._error(f"had {then.st_size} bytes when it was opened and has {now.st_size} now; load it again")
         if now.st_mtime_ns != then.st_mtime_ns:
             raise self._error("was written to since it was opened; load it again")
+        try:
+            named = os.stat(self.path)
+        except OSError:  # removed: what is open stays whole
+            return
+        if not os.path.samestat(named, then):
+            raise self._error("was replaced by another file since it was opened; load it again")
 
     def _open_with_library(self) -> Any:
         if safe_open is None:
@@ -132,12 +143,15 @@ class SafetensorsFile:
                 f"in a file of {size} (at most {_MOST_HEADER} are read)"
             )
         try:
-            header = json.loads(file.read(length).decode(), object_pairs_hook=_without_duplicates)
+            text = file.read(length).decode()
+            header = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_no_constants)
         except (ValueError, RecursionError) as error:
             raise self._error(f"has a header that is not JSON: {short(str(error))}") from None
         if not isinstance(header, dict):
             raise self._error("has a header that is not an object of names")
-        header.pop("__metadata__", None)
+        metadata = header.pop("__metadata__", None)
+        if metadata is not None and not _texts(metadata):
+            raise self._error("has metadata other than names and texts")
         entries = {name: self._entry(name, each, 8 + length, size) for name, each in header.items()}
         self._check_layout(entries, 8 + length, size)
         return entries
@@ -172,7 +186,7 @@ class SafetensorsFile:
                 fault = "overlaps the one before it" if entry.start < start else "leaves a gap before it"
                 raise self._error(f"tensor {short(name)} {fault}")
             start = entry.stop
-        if start != size and entries:
+        if start != size:
             raise self._error(f"has {size - start} bytes after its last tensor: it is damaged")
 
 
@@ -180,11 +194,19 @@ def _whole_numbers(value: Any) -> bool:
     return isinstance(value, list) and all(type(each) is int and 0 <= each < 2**48 for each in value)
 
 
+def _texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
+
+
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a name stands in it twice")
     return found
+
+
+def _no_constants(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def write_safetensors(
