@@ -77,6 +77,9 @@ class StreamedReference:
 
     def __init__(self, directory: Path):
         config = AutoConfig.from_pretrained(directory)
+        for part in (config, *(getattr(config, name, None) for name in config.sub_configs)):
+            if part is not None:
+                part.dtype = torch.float32  # else constants such as sqrt(D) would be rounded to the file's bfloat16
         kind = Gemma4ForCausalLM if config.model_type == "gemma4_text" else Gemma4ForConditionalGeneration
         with _EmptyOnMeta():
             self.model = kind(config)

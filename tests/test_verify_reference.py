@@ -40,10 +40,14 @@ def test_every_shape_agrees(shape, tmp_path):
     assert output.getvalue().count("[OK]") == len(names)
 
 
-def test_shards_and_bfloat16(tmp_path):
-    random_model("26b").bfloat16().save_pretrained(tmp_path, max_shard_size="100KB")
+@pytest.mark.parametrize("shape", ["e2b", "26b"])
+def test_shards_and_bfloat16(shape, tmp_path):
+    random_model(shape, towers=True).bfloat16().save_pretrained(tmp_path, max_shard_size="100KB")
     assert (tmp_path / "model.safetensors.index.json").exists()
-    assert verify(tmp_path, draw_ids(30, 1), file=io.StringIO()).ok
+    assert '"dtype": "bfloat16"' in (tmp_path / "config.json").read_text()
+    assert verify(tmp_path, *media_prompt(shape, 0), file=io.StringIO()).ok
+    streamed = StreamedReference(tmp_path).model
+    assert {b.dtype for b in streamed.buffers() if b.is_floating_point()} == {torch.float32}
 
 
 def test_text_only_checkpoint(tmp_path):
