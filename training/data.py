@@ -1,0 +1,248 @@
+"""Batches for training and validation: token ids, loss weights, and the pictures and sounds that belong to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from transformers.models.gemma4.feature_extraction_gemma4 import Gemma4AudioFeatureExtractor
+
+from . import pictures, speech, text
+from .auxiliary import cell_labels, word_ids
+
+DOMAINS = ("prose", "python", "arithmetic")
+SPOKEN_IN = "Write down what is said."
+SPOKEN_QUESTION = "Answer the spoken question."
+
+
+@dataclass
+class Sample:
+    """One sequence: pieces of text with loss weights, soft tokens between them, and which answers can be scored."""
+
+    ids: list[int] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
+    answers: list[tuple[int, int, str]] = field(default_factory=list)  # first id, end, kind
+
+
+@dataclass
+class Batch:
+    kind: str
+    inputs: dict[str, torch.Tensor]
+    weights: torch.Tensor  # (B, T)
+    answers: list[list[tuple[int, int, str]]]
+    labels: dict[str, Any] = field(default_factory=dict)  # for auxiliary.Heads
+
+
+class Data:
+    """Endless batches of each kind for one split. ``work``: where the tokenizer and the spoken clips are kept."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        work: Path,
+        split: str = "train",
+        seed: int = 0,
+        audio: bool = True,
+        small: bool = False,
+    ):
+        self.tokenizer, self.split = tokenizer, split
+        self.random, self.noise = Random(f"{seed} {split}"), np.random.default_rng([seed, len(split)])
+        self.cache: dict[str, list[int]] = {}
+        self.id = {
+            t: tokenizer.token_to_id(t)
+            for t in ("<bos>", "<|image>", "<|image|>", "<image|>", "<|audio>", "<|audio|>", "<audio|>")
+        }
+        lines = 2_000 if small else 100_000
+        raw = {
+            "prose": text.prose(split),
+            "python": text.python_source(split),
+            "arithmetic": text.arithmetic(Random(f"sums {split}"), lines if split == "train" else 2_000),
+        }
+        size = 200_000 if small else None
+        self.streams = {
+            d: np.array([i for e in tokenizer.encode_batch(_parts(raw[d][:size])) for i in e.ids], np.int64)
+            for d in DOMAINS
+        }
+        self.clips: dict[str, list[dict]] = {}
+        if audio:
+            count = 60 if small else 4000 if split == "train" else 200
+            for held in ("",) if split == "train" else ("", "voice", "speed"):
+                which = "" if split == "train" else "_" + (held or "known")
+                name = f"speech_{split}{'_small' if small else ''}{which}.npz"
+                self.clips[held or "known"] = speech.load_or_make(
+                    work / name, count, {"train": 11, "valid": 12}[split], held
+                )
+        self.mel = Gemma4AudioFeatureExtractor()
+
+    # -- one sample ------------------------------------------------------------------------------------------------
+    def encode(self, piece: str) -> list[int]:
+        if piece not in self.cache:
+            if len(self.cache) > 200_000:
+                self.cache.clear()
+            self.cache[piece] = self.tokenizer.encode(piece).ids
+        return self.cache[piece]
+
+    def _sample(self, pieces: text.Pieces, kinds: list[str], soft: dict[str, int] | None = None) -> Sample:
+        """kinds: of the pieces with weight 1, in order. soft: placeholder -> number of soft tokens it stands for."""
+        sample, kinds = Sample([self.id["<bos>"]], [0.0]), list(kinds)
+        for piece, weight in pieces:
+            ids: list[int] = []
+            for i in self.encode(piece):
+                if soft and i in (self.id["<|image|>"], self.id["<|audio|>"]):
+                    what = "image" if i == self.id["<|image|>"] else "audio"
+                    ids += [self.id[f"<|{what}>"], *[i] * soft[what], self.id[f"<{what}|>"]]
+                else:
+                    ids.append(i)
+            if weight == 1.0:
+                sample.answers.append((len(sample.ids), len(sample.ids) + len(ids), kinds.pop(0)))
+            sample.ids += ids
+            sample.weights += [weight] * len(ids)
+        return sample
+
+    def _asked(self, lead: str, turns: list[pictures.QA], soft: dict[str, int]) -> Sample:
+        pieces: text.Pieces = []
+        for i, (question, answer, _) in enumerate(turns):
+            opening = f"<|turn>user\n{lead}{question}" if i == 0 else f"\n<|turn>user\n{question}"
+            pieces += [(f"{opening}<turn|>\n<|turn>model\n", 0.0), (f"{answer}<turn|>", 1.0)]
+        return self._sample(pieces, [kind for _, _, kind in turns], soft)
+
+    # -- batches ---------------------------------------------------------------------------------------------------
+    def batch(self, kind: str, size: int) -> Batch:
+        make: Callable[[int], Batch] = getattr(self, f"_{kind}")
+        return make(size)
+
+    def _pad(self, kind: str, samples: list[Sample], **inputs: torch.Tensor) -> Batch:
+        length = max(len(s.ids) for s in samples)
+        ids = torch.zeros(len(samples), length, dtype=torch.long)
+        weights = torch.zeros(len(samples), length)
+        for row, s in enumerate(samples):
+            ids[row, : len(s.ids)] = torch.tensor(s.ids)
+            weights[row, : len(s.ids)] = torch.tensor(s.weights)
+        types = (ids == self.id["<|image|>"]) * 1 + (ids == self.id["<|audio|>"]) * 3
+        return Batch(
+            kind, {"input_ids": ids, "mm_token_type_ids": types, **inputs}, weights, [s.answers for s in samples]
+        )
+
+    def chunk(self, domain: str, length: int) -> list[int]:
+        stream = self.streams[domain]
+        start = self.random.randrange(len(stream) - length)
+        return stream[start : start + length].tolist()
+
+    def _text(self, size: int, length: int = 192) -> Batch:
+        rows = []
+        for i in range(size):
+            domain = (
+                ("prose", "python", "prose", "python", "arithmetic")[i % 5] if i % 5 < 4 or i % 10 == 4 else "prose"
+            )
+            rows.append(Sample([self.id["<bos>"], *self.chunk(domain, length)], [0.0] + [1.0] * length))
+        return self._pad("text", rows)
+
+    def _recall(self, size: int) -> Batch:
+        samples = []
+        for i in range(size):
+            if i % 8 == 7:
+                pieces, n = text.chat_sums(self.random, 14), 14
+            else:
+                n, fillers = self.random.randint(3, 8), self.random.choice((2, 6, 12, 18, 24))
+                n = min(n, 5) if fillers < 6 else n
+                pieces = text.story(self.random, n, fillers, chat=i % 2 == 0, questions=n)
+            samples.append(self._sample(pieces, ["sum" if i % 8 == 7 else "recall"] * n))
+        return self._pad("recall", samples)
+
+    def _pictures(self, kind: str, size: int, aspect: tuple[int, int] | None) -> Batch:
+        budget = 140 if self.split == "train" and self.random.random() < 0.06 else 70
+        size = size if budget == 70 else max(1, size // 2)
+        wh = pictures.size_for(aspect or self.random.choice(pictures.ASPECTS), budget)
+        samples, pixels, labels = [], [], []
+        for _ in range(size):
+            if kind == "digits":
+                number = self.random.choice((1, 1, 2, 3)) if wh[0] >= 0.7 * wh[1] else self.random.choice((1, 1, 2))
+                made, turns = pictures.digit_scene(self.random, wh, self.split, number)
+            else:
+                made = pictures.scene(self.random, wh)
+                turns = pictures.scene_questions(self.random, made)[:6]
+            pixels.append(pictures.patches(pictures.draw(made)))
+            labels.append(cell_labels(made))
+            samples.append(self._asked("<|image|>", turns, {"image": wh[0] * wh[1] // 2304}))
+        batch = self._pad(kind, samples, **self._seen(pixels, wh))
+        batch.labels = {name: torch.from_numpy(np.concatenate([one[name] for one in labels])) for name in labels[0]}
+        return batch
+
+    def _seen(self, pixels: list[np.ndarray], wh: tuple[int, int]) -> dict[str, torch.Tensor]:
+        where = torch.from_numpy(pictures.positions(wh)).expand(len(pixels), -1, -1)
+        return {"pixel_values": torch.from_numpy(np.stack(pixels)).float() / 255, "image_position_ids": where}
+
+    def _heard(self, sounds: list[np.ndarray]) -> tuple[dict[str, torch.Tensor], list[int]]:
+        mels, masks = [], []
+        for sound in sounds:
+            out = self.mel([speech.with_noise(sound, self.noise)])
+            mels.append(out["input_features"][0])
+            masks.append(out["input_features_mask"][0])
+        length = max(len(m) for m in mels)
+        features, mask = np.zeros((len(mels), length, 128), np.float32), np.zeros((len(mels), length), bool)
+        for row, (m, k) in enumerate(zip(mels, masks, strict=True)):
+            features[row, : len(m)], mask[row, : len(k)] = m, k
+        tokens = [int(k[::2][::2].sum()) for k in mask]
+        return {"input_features": torch.from_numpy(features), "input_features_mask": torch.from_numpy(mask)}, tokens
+
+    def _digits(self, size: int, aspect: tuple[int, int] | None = None) -> Batch:
+        return self._pictures("digits", size, aspect)
+
+    def _scenes(self, size: int, aspect: tuple[int, int] | None = None) -> Batch:
+        return self._pictures("scenes", size, aspect)
+
+    def _speech(self, size: int, held: str = "known") -> Batch:
+        chosen = [self.random.choice(self.clips[held]) for _ in range(size)]
+        inputs, tokens = self._heard([c["sound"] for c in chosen])
+        samples = [
+            self._asked("<|audio|>", [(SPOKEN_IN, c["text"], f"speech {held}")], {"audio": n})
+            for c, n in zip(chosen, tokens, strict=True)
+        ]
+        batch = self._pad("speech", samples, **inputs)
+        batch.labels = {"words": [word_ids(c["text"]) for c in chosen], "tokens": torch.tensor(tokens)}
+        return batch
+
+    def _both(self, size: int) -> Batch:
+        """A picture and a spoken question about it."""
+        wh = pictures.size_for(self.random.choice(pictures.ASPECTS))
+        spoken = {}
+        for c in self.clips["known"]:
+            spoken.setdefault(c["text"], []).append(c)
+        pixels, chosen, answers = [], [], []
+        while len(pixels) < size:
+            if self.random.random() < 0.15:
+                made, turns = pictures.digit_scene(self.random, wh, self.split, 1)
+            else:
+                made = pictures.scene(self.random, wh)
+                turns = pictures.scene_questions(self.random, made)
+            said = [(q.lower().rstrip("?"), a) for q, a, _ in turns if q.lower().rstrip("?") in spoken]
+            if said:
+                question, answer = self.random.choice(said)
+                pixels.append(pictures.patches(pictures.draw(made)))
+                chosen.append(self.random.choice(spoken[question]))
+                answers.append(answer)
+        inputs, tokens = self._heard([c["sound"] for c in chosen])
+        samples = [
+            self._asked(
+                "<|image|><|audio|>", [(SPOKEN_QUESTION, a, "both")], {"image": wh[0] * wh[1] // 2304, "audio": n}
+            )
+            for a, n in zip(answers, tokens, strict=True)
+        ]
+        return self._pad("both", samples, **inputs, **self._seen(pixels, wh))
+
+
+def _parts(whole: str, size: int = 4000) -> list[str]:
+    """``whole`` cut at line ends into parts of about ``size`` characters, so that encoding stays quick."""
+    parts, start = [], 0
+    while start < len(whole):
+        end = whole.find("\n", start + size) + 1 or len(whole)
+        end = min(end, start + 2 * size)
+        parts.append(whole[start:end])
+        start = end
+    return parts
