@@ -3,7 +3,7 @@
 from minigemma.vision.encoder import encode
 from minigemma.vision.image import open_image
 from minigemma.vision.patches import prepare
-from minigemma.vision.placeholders import image_ids, image_text, token_types, video_text
+from minigemma.vision.placeholders import image_ids, image_text, soft_token_count, token_types, video_text
 from minigemma.vision.pooling import project
 from minigemma.vision.resize import BUDGETS, resize, size_for_budget, target_size
 from minigemma.vision.video import Video, prepare_video
@@ -20,6 +20,7 @@ __all__ = [
     "project",
     "resize",
     "size_for_budget",
+    "soft_token_count",
     "target_size",
     "token_types",
     "video_text",
