@@ -95,7 +95,7 @@ class Conversation:
 
     def _answer(self, messages, images, audio, prompt: Prompt, sampling) -> Iterator[str]:
         known = len(self.cached_ids)
-        if prompt.token_ids[:known] != self.cached_ids or len(prompt.token_ids) == known:
+        if not known or prompt.token_ids[:known] != self.cached_ids or len(prompt.token_ids) == known:
             self.cache, self.cached_ids, known = self.model.new_cache(), [], 0
         old_images, old_audio = (len(self.images), len(self.audio)) if known else (0, 0)
 
