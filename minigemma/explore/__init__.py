@@ -1,1 +1,22 @@
-"""Explorers for notebooks: ipywidgets over the pictures of ``minigemma.plots``, for any checkpoint."""
+"""Explorers for notebooks: a few controls over one picture of ``minigemma.plots``, for any checkpoint.
+
+The frame, for whoever adds one (one file an idea, one function an explorer, a line below):
+
+- ``Explorer(draw, controls)``: ``controls`` are named widgets, made by ``slider``, ``choice``, ``text`` and ``toggle``;
+  ``draw`` gets their values under these names and returns a Figure. An error is shown in the picture's place: raise
+  ``InputError`` for what a reader can mend. ``adapt`` fits controls to one another (a slider's end to the text's
+  length); ``beside=[play(slider)]`` adds a button that runs a slider.
+- ``Reader(model, "layers.*.attention.pattern")``: called with a text it returns tokens and trace; one forward pass a
+  text, kept for the moves that follow.
+- ``source(function)``: the source of anything in the package, shown in a notebook.
+
+>>> def clocks(frequencies):
+...     def draw(position):
+...         return plots.clock_faces(frequencies, position)
+...     return Explorer(draw, {"position": slider("position", 0, 511)})
+"""
+
+from minigemma.explore.base import Explorer, Reader, Reading, choice, play, slider, text, toggle
+from minigemma.explore.source import source
+
+__all__ = ["Explorer", "Reader", "Reading", "choice", "play", "slider", "source", "text", "toggle"]
