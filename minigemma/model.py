@@ -49,17 +49,21 @@ def find_checkpoint(path: str | Path) -> Path:
     return directory
 
 
-def load(path: str | Path, memory: str | int | None = None) -> Gemma4:
+def load(path: str | Path | None = None, memory: str | int | None = None) -> Gemma4:
     """A model from a directory in hub format, or from the name of a shipped checkpoint (``mg.shipped_names()``).
+
+    path: None takes the checkpoint that MINIGEMMA_CHECKPOINT in the environment names, else mini-e.
 
     memory: how much widened weight stays resident, such as "2GB" or a number of bytes; "all"; None decides from what
     the machine has (``model.memory_note`` says what). What does not fit is read again from the mapped file when needed.
     """
-    directory = find_checkpoint(path)
+    directory = find_checkpoint(path if path is not None else default_checkpoint())
     config = read_config(directory)
     checkpoint = Checkpoint(directory, memory=memory)
     checkpoint.check(config)
-    return Gemma4(config, Weights(checkpoint, "model."), directory)
+    model = Gemma4(config, Weights(checkpoint, "model."), directory)
+    model.memory_note = checkpoint.memory_note
+    return model
 
 
 class Gemma4:
@@ -69,6 +73,7 @@ class Gemma4:
         self.config, self.weights, self.directory = config, weights, directory
         self.text_weights = weights.under("language_model.")
         self.schedule = schedule(config.text)
+        self.memory_note = "all weights are in memory"  # or what was decided when they were loaded
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -225,7 +230,7 @@ class Gemma4:
 
     def _check_finite(self, x: np.ndarray) -> None:
         if not np.isfinite(x).all():
-            found = self.weights.nonfinite() or ["all weights are finite; an image, a sound or an edit is not"]
+            found = self.weights.find_nonfinite() or ["all weights are finite; an image, a sound or an edit is not"]
             raise CheckpointError("the forward pass gave NaN or infinite values: " + "; ".join(found[:8]))
 
 
