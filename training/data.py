@@ -13,6 +13,8 @@ import torch
 from tokenizers import Tokenizer
 from transformers.models.gemma4.feature_extraction_gemma4 import Gemma4AudioFeatureExtractor
 
+from minigemma.evaluation.sounds import with_noise
+
 from . import pictures, speech, text
 from .auxiliary import cell_labels, word_ids
 
@@ -181,7 +183,7 @@ class Data:
     def _heard(self, sounds: list[np.ndarray]) -> tuple[dict[str, torch.Tensor], list[int]]:
         mels, masks = [], []
         for sound in sounds:
-            out = self.mel([speech.with_noise(sound, self.noise)])
+            out = self.mel([with_noise(sound, self.noise)])
             mels.append(out["input_features"][0])
             masks.append(out["input_features_mask"][0])
         length = max(len(m) for m in mels)

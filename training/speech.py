@@ -119,15 +119,3 @@ def load_or_make(file: Path, count: int, seed: int, held_out: str = "") -> list[
         sounds = np.split(kept["sound"], kept["end"][:-1])
         fields = zip(kept["text"].tolist(), kept["voice"].tolist(), kept["speed"].tolist(), sounds, strict=True)
         return [{"text": t, "voice": v, "speed": s, "sound": x} for t, v, s, x in fields]
-
-
-def with_noise(sound: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """float32 in [-1, 1], with a random gain, silence around it, and noise at 10 to 40 dB below the speech."""
-    x = sound.astype(np.float32) / 32768
-    x = np.pad(x, random.integers(0, 3200, 2))
-    x = x * (random.uniform(0.2, 0.9) / max(np.abs(x).max(), 1e-3))
-    level = np.sqrt((x**2).mean()) * 10 ** (-random.uniform(10, 40) / 20)
-    noise = random.standard_normal(len(x)).astype(np.float32)
-    if random.random() < 0.5:  # darker noise
-        noise = np.convolve(noise, np.ones(4, np.float32) / 2, "same")
-    return np.clip(x + level * noise, -1, 1).astype(np.float32)

@@ -38,7 +38,7 @@ PEAK, WARM_STEPS, DECAY_FROM = (
     100,
     0.65,
 )  # learning rate; its rise in steps; when its fall begins (share of the time)
-TOWERS_UNTIL, HELP = 0.06, 0.3  # share of the time that the encoders learn alone; weight of the heads' loss afterwards
+TOWERS_UNTIL, HELP = 0.07, 0.3  # share of the time that the encoders learn alone; weight of the heads' loss afterwards
 
 
 # -- the model -----------------------------------------------------------------------------------------------------
@@ -234,10 +234,112 @@ def schedule(progress: float, step: int) -> float:
     return PEAK * min(1.0, (step + 1) / WARM_STEPS) * fall
 
 
+class Training:
+    """A model on its way, with all that a checkpoint keeps; ``step`` goes on by one, ``progress`` is the share done."""
+
+    def __init__(self, name: str, work: Path, seed: int, smoke: bool):
+        self.name, self.smoke, self.saved = name, smoke, work / f"{name}.pt"
+        self.tokenizer = load_or_train(work / "tokenizer.json")
+        self.config = model_configs.config(name, {t: self.tokenizer.token_to_id(t) for t in SPECIAL})
+        self.model = build(self.config, seed).train()
+        hears = self.config["audio_config"] is not None
+        self.train = Data(self.tokenizer, work, "train", seed, hears, smoke)
+        self.valid = Data(self.tokenizer, work, "valid", seed, hears, smoke)
+        self.balance, self.heads = Balance(self.model), Heads(self.model, self.config["text_config"]["hidden_size"])
+        self.optimisers = make_optimisers(self.model, self.heads)
+        self.mixture = {kind: weight for kind, weight in MIXTURE[name].items() if weight > 0}
+        self.curve: list[dict] = []
+        self.recent: dict[str, list[float]] = {}
+        self.steps, self.calibrated = 0, 0
+
+    def step(self, progress: float) -> float:
+        """One change of the weights; returns the length of the gradient."""
+        for group in (g for o in self.optimisers for g in o.param_groups):
+            group["lr"] = schedule(progress, self.steps)
+        if progress < TOWERS_UNTIL:
+            for kind in (k for k in TOWER_SIZES if k in self.mixture):
+                self._learn_encoder(kind)
+        else:
+            self._learn(self._draw("text", "recall"))
+            self._learn(self._draw("digits", "scenes", "speech", "both"))
+        norm = torch.nn.utils.clip_grad_norm_([*self.model.parameters(), *self.heads.parameters()], 1.0)
+        for optimiser in self.optimisers:
+            optimiser.step()
+        for part in (self.model, self.heads):
+            part.zero_grad(set_to_none=True)
+        self.steps += 1
+        return float(norm)
+
+    def _draw(self, *kinds: str) -> str:
+        kinds = tuple(k for k in kinds if k in self.mixture)
+        return self.train.random.choices(kinds, [self.mixture[k] for k in kinds])[0]
+
+    def _learn_encoder(self, kind: str) -> None:
+        batch = self.train.batch(kind, 2 if self.smoke else TOWER_SIZES[kind])
+        tower_pass(self.model, batch)
+        loss = self.heads.loss(batch.labels)
+        loss.backward()
+        self.recent.setdefault(kind + " heads", []).append(float(loss.detach()))
+
+    def _learn(self, kind: str) -> None:
+        batch = self.train.batch(kind, 2 if self.smoke else SIZES[kind])
+        loss, _, _ = loss_of(self.model, batch)
+        helped = self.heads.loss(batch.labels)
+        (loss + self.balance.loss() + HELP * helped).backward()
+        self.recent.setdefault(kind, []).append(float(loss.detach()))
+        if batch.labels:
+            self.recent.setdefault(kind + " heads", []).append(float(helped.detach()))
+
+    def calibrate(self, progress: float) -> None:
+        """Set the buffers that no gradient reaches: at the start, soon after, and twice more."""
+        wanted = 1 + (self.steps >= (1 if self.smoke else 30)) + (progress > 0.15) + (progress > 0.4)
+        if self.calibrated >= wanted:
+            return
+        kinds = [k for k in ("digits", "scenes", "speech") if k in self.mixture]
+        seen = [self.train.batch(k, 4 if self.smoke else 12) for k in kinds for _ in range(3)]
+        self.calibrated = wanted
+        if wanted <= 3:
+            calibrate_standardisation(self.model, [b for b in seen if "pixel_values" in b.inputs])
+        if wanted > 1:
+            calibrate_clips(self.model, seen, *((0.99999, 8.0) if wanted < 4 else (0.9999, 1.0)))
+
+    def report(self, minutes: float, norm: float, validated: bool) -> None:
+        """Add a point to the curve, and print it."""
+        point = {"step": self.steps, "minutes": round(minutes, 2), "rate": self.optimisers[0].param_groups[0]["lr"]}
+        point["train"] = {k: round(float(np.mean(v)), 4) for k, v in self.recent.items()}
+        self.recent = {}
+        if validated:
+            found = validate(self.model, self.valid, list(self.mixture), 1 if self.smoke else 3)
+            point["valid"] = {k: round(v, 4) for k, v in found.items()}
+        self.curve.append(point)
+        print(json.dumps(point | {"norm": round(norm, 2)}), flush=True)
+
+    def save(self, used: float, out: Path) -> None:
+        """What ``resume`` needs, after ``used`` seconds; and the model in the hub's form in ``out``."""
+        state = {"model": self.model.state_dict(), "heads": self.heads.state_dict()}
+        state |= {"optimisers": [o.state_dict() for o in self.optimisers], "used": used}
+        state |= {"curve": self.curve, "step": self.steps, "calibrated": self.calibrated}
+        torch.save(state, f"{self.saved}.part")
+        os.replace(f"{self.saved}.part", self.saved)
+        export(self.model, self.config, self.tokenizer, out)
+        (out.parent / f"{self.name}_curve.json").write_text(json.dumps(self.curve))
+
+    def resume(self) -> float:
+        """Go on where the last checkpoint was written; returns the seconds used until then."""
+        state = torch.load(self.saved, weights_only=False)
+        self.model.load_state_dict(state["model"])
+        self.heads.load_state_dict(state["heads"])
+        for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(kept)
+        self.curve, self.steps, self.calibrated = state["curve"], state["step"], state["calibrated"]
+        self.train.random.seed(self.steps)
+        return state["used"]
+
+
 def main(argv: list[str] | None = None) -> Path:
     ask = argparse.ArgumentParser(description=__doc__)
     ask.add_argument("name", choices=model_configs.NAMES)
-    ask.add_argument("--minutes", type=float, default=70)
+    ask.add_argument("--minutes", type=float, default=100)
     ask.add_argument("--work", type=Path, default=Path(__file__).parent / "work", help="tokenizer, clips, checkpoints")
     ask.add_argument("--out", type=Path, default=None, help="exported directory (work/export/NAME)")
     ask.add_argument("--seed", type=int, default=4)
@@ -246,110 +348,25 @@ def main(argv: list[str] | None = None) -> Path:
     ask.add_argument("--smoke", action="store_true", help="a few steps of everything on a little data")
     args = ask.parse_args(argv)
     torch.set_num_threads(args.threads)
-    work, out = args.work, args.out or args.work / "export" / args.name
-    tokenizer = load_or_train(work / "tokenizer.json")
-    config = model_configs.config(args.name, {t: tokenizer.token_to_id(t) for t in SPECIAL})
-    model = build(config, args.seed)
-    model.train()
-    hears = config["audio_config"] is not None
-    train = Data(tokenizer, work, "train", args.seed, hears, args.smoke)
-    valid = Data(tokenizer, work, "valid", args.seed, hears, args.smoke)
-    balance, heads = Balance(model), Heads(model, config["text_config"]["hidden_size"])
-    optimisers = make_optimisers(model, heads)
-    curve: list[dict] = []
-    step, used, calibrated = 0, 0.0, 0
-    saved = work / f"{args.name}.pt"
-    if args.resume and saved.exists():
-        state = torch.load(saved, weights_only=False)
-        model.load_state_dict(state["model"])
-        heads.load_state_dict(state["heads"])
-        for optimiser, kept in zip(optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(kept)
-        curve, step, used, calibrated = state["curve"], state["step"], state["used"], state["calibrated"]
-        train.random.seed(step)
-    total = 6.0 if args.smoke else args.minutes * 60
-    knobs = work / f"{args.name}.json"  # mixture and learning rate may be changed while it runs
-    if not knobs.exists() or args.smoke:
-        knobs.write_text(json.dumps({"mixture": MIXTURE[args.name], "rate": 1.0}))
-    settings = json.loads(knobs.read_text())
-    kinds = [k for k, w in MIXTURE[args.name].items() if w > 0]
-    if calibrated == 0:
-        calibrate_standardisation(model, [train.batch("scenes", 4) for _ in range(3)])
-    start, last_save, recent = time.time() - used, time.time(), {}
-    every_save, every_log = (3.0, 2) if args.smoke else (300.0, 50)
-    while (progress := (time.time() - start) / total) < 1:
-        if calibrated < (want := (step >= (1 if args.smoke else 30)) + (progress > 0.15) + (progress > 0.4)):
-            calibrated = want
-            seen = [
-                train.batch(k, 4 if args.smoke else 12)
-                for k in kinds
-                if k in ("digits", "scenes", "speech")
-                for _ in range(3)
-            ]
-            if calibrated <= 2:
-                calibrate_standardisation(model, [b for b in seen if "pixel_values" in b.inputs])
-            calibrate_clips(model, seen, *((0.99999, 8.0) if calibrated < 3 else (0.9999, 1.0)))
-        for group in (g for o in optimisers for g in o.param_groups):
-            group["lr"] = schedule(progress, step) * settings["rate"]
-        mixture = settings["mixture"]
-        words = [k for k in ("text", "recall") if mixture[k] > 0]
-        senses = [k for k in ("digits", "scenes", "speech", "both") if mixture[k] > 0]
-        drawn = train.random.choices(words, [mixture[k] for k in words])
-        drawn += train.random.choices(senses, [mixture[k] for k in senses])
-        if progress < TOWERS_UNTIL:
-            drawn = [k for k in TOWER_SIZES if mixture[k] > 0]
-        for kind in drawn:
-            if progress < TOWERS_UNTIL:
-                batch = train.batch(kind, 2 if args.smoke else TOWER_SIZES[kind])
-                tower_pass(model, batch)
-                loss = heads.loss(batch.labels)
-                loss.backward()
-            else:
-                batch = train.batch(kind, 2 if args.smoke else SIZES[kind])
-                loss, _, _ = loss_of(model, batch)
-                helped = heads.loss(batch.labels)
-                (loss + balance.loss() + HELP * helped).backward()
-                if batch.labels:
-                    recent.setdefault(kind + " heads", []).append(float(helped.detach()))
-            recent.setdefault(kind, []).append(float(loss.detach()))
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimiser in optimisers:
-            optimiser.step()
-        model.zero_grad(set_to_none=True)
-        step += 1
-        if step % every_log == 0:
-            settings = json.loads(knobs.read_text())
-            point = {
-                "step": step,
-                "minutes": round((time.time() - start) / 60, 2),
-                "rate": optimisers[0].param_groups[0]["lr"],
-            }
-            point["train"] = {k: round(float(np.mean(v)), 4) for k, v in recent.items()}
-            recent = {}
-            if (step % (3 * every_log) == 0 and progress > TOWERS_UNTIL) or args.smoke:
-                point["valid"] = {
-                    k: round(v, 4) for k, v in validate(model, valid, kinds, 1 if args.smoke else 3).items()
-                }
-            curve.append(point)
-            print(json.dumps(point | {"norm": round(float(norm), 2)}), flush=True)
-        if time.time() - last_save > every_save:
+    out = args.out or args.work / "export" / args.name
+    training = Training(args.name, args.work, args.seed, args.smoke)
+    start = time.time() - (training.resume() if args.resume and training.saved.exists() else 0.0)
+    every_log, last_save = 2 if args.smoke else 50, time.time()
+
+    def share_done() -> float:
+        return training.steps / 4 if args.smoke else (time.time() - start) / (60 * args.minutes)
+
+    while (progress := share_done()) < 1:
+        training.calibrate(progress)
+        norm = training.step(progress)
+        if training.steps % every_log == 0:
+            validated = args.smoke or (training.steps % (3 * every_log) == 0 and progress > TOWERS_UNTIL)
+            training.report((time.time() - start) / 60, norm, validated)
+        if time.time() - last_save > 300:
             last_save = time.time()
-            save(saved, model, heads, optimisers, curve, step, time.time() - start, calibrated)
-            export(model, config, tokenizer, out)
-    save(saved, model, heads, optimisers, curve, step, time.time() - start, calibrated)
-    export(model, config, tokenizer, out)
-    (out.parent / f"{args.name}_curve.json").write_text(json.dumps(curve))
+            training.save(time.time() - start, out)
+    training.save(time.time() - start, out)
     return out
-
-
-def save(file: Path, model, heads, optimisers, curve, step: int, used: float, calibrated: int) -> None:
-    state = {
-        "model": model.state_dict(),
-        "heads": heads.state_dict(),
-        "optimisers": [o.state_dict() for o in optimisers],
-    }
-    torch.save(state | {"curve": curve, "step": step, "used": used, "calibrated": calibrated}, f"{file}.part")
-    os.replace(f"{file}.part", file)
 
 
 if __name__ == "__main__":
