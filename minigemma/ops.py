@@ -23,7 +23,9 @@ def layer_norm(x: np.ndarray, weight: np.ndarray, eps: float = 1e-6) -> np.ndarr
     """Subtract the mean, divide by the standard deviation, scale. x (..., D), weight (D,); Gemma 4 has no bias here."""
     centred = x - x.mean(axis=-1, keepdims=True)
     variance = np.einsum("...d,...d->...", centred, centred)[..., None] / x.shape[-1]
-    return centred * (1.0 / np.sqrt(variance + np.float32(eps))) * weight
+    centred *= 1.0 / np.sqrt(variance + np.float32(eps))  # in place: the sound encoder norms large arrays
+    centred *= weight
+    return centred
 
 
 def gelu(x: np.ndarray) -> np.ndarray:

@@ -45,9 +45,12 @@ def convolve(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     out), rounded up. ``naive.convolve`` is the same in loops.
     """
     padded = np.pad(x, ((1, 1), (1, 1), (0, 0)))
-    patches = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(0, 1))[::2, ::2]  # (T, F, C, 3, 3)
-    rows = patches.reshape(*patches.shape[:2], -1)  # (T, F, C · 9): each patch is one row
-    return rows @ kernel.reshape(len(kernel), -1).T  # (T, F, channels out)
+    patches = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(0, 1))[::2, ::2]  # (T, F, C, 3, 3), a view
+    times, frequencies = patches.shape[:2]
+    # channels last, as they lie in memory: the copy that makes a row of each patch is then twice as fast
+    rows = patches.transpose(0, 1, 3, 4, 2).reshape(times * frequencies, -1)  # (T · F, 9 · C)
+    columns = kernel.transpose(2, 3, 1, 0).reshape(rows.shape[1], -1)  # (9 · C, channels out)
+    return (rows @ columns).reshape(times, frequencies, -1)
 
 
 def check(mel: np.ndarray, bins: int) -> None:
