@@ -24,23 +24,27 @@ SCORES_AT_ONCE = 2**22  # how many scores one block of queries may make: 16 MB
 def make_queries(
     x: np.ndarray, spec: LayerSpec, weights: Mapping, rotation: Rotation, eps: float, watch: Watch = unwatched
 ) -> np.ndarray:
-    """x (T, D) -> queries (T, H, K): projected, normed, rotated."""
+    """x (T, D) -> queries (T, H, K): projected, normed, rotated, scaled (by 1 in Gemma 4, by 1/sqrt(K) before)."""
     queries = watch("queries_projected", linear(x, weights["q_proj.weight"]).reshape(len(x), spec.heads, spec.head_dim))
     queries = watch("queries_normed", rms_norm(queries, weights["q_norm.weight"], eps))
-    return watch("queries", rotate(queries, rotation))
+    return watch("queries", rotate(queries, rotation) * np.float32(spec.attention_scale))
 
 
 def make_keys_values(
     x: np.ndarray, spec: LayerSpec, weights: Mapping, rotation: Rotation, eps: float, watch: Watch = unwatched
 ) -> tuple[np.ndarray, np.ndarray]:
-    """x (T, D) -> keys (T, G, K), normed and rotated, and values (T, G, K), normed without weight and never rotated."""
+    """x (T, D) -> keys (T, G, K), normed and rotated, and values (T, G, K), normed without weight and never rotated.
+
+    (Gemma 3 takes its values as they are projected.)
+    """
     shape = (len(x), spec.kv_heads, spec.head_dim)
     projected = watch("keys_projected", linear(x, weights["k_proj.weight"]).reshape(shape))
     values = projected if spec.k_eq_v else linear(x, weights["v_proj.weight"]).reshape(shape)
     values = watch("values_projected", values)
 
     keys = watch("keys_normed", rms_norm(projected, weights["k_norm.weight"], eps))
-    return watch("keys", rotate(keys, rotation)), watch("values", rms_norm(values, None, eps))
+    values = rms_norm(values, None, eps) if spec.value_norm else values
+    return watch("keys", rotate(keys, rotation)), watch("values", values)
 
 
 def attend(

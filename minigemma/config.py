@@ -33,6 +33,9 @@ class TextConfig:
     vocab_size_per_layer_input: int = 262_144
     num_kv_shared_layers: int = 0  # the last so many layers reuse earlier keys and values
     attention_k_eq_v: bool = False  # global layers: values are made from the key projection
+    attention_scale: float = 1.0  # factor of the queries; 1/sqrt(256) in Gemma 3, left to the learned norms in Gemma 4
+    value_norm: bool = True  # values are RMS-normed, without a weight; not so in Gemma 3
+    layer_scalar: bool = True  # a learned factor of the stream at the end of each layer; not stored (so 1) in Gemma 3
     use_bidirectional_attention: str | None = None  # "vision": tokens of one image see each other in local layers
     enable_moe_block: bool = False
     num_experts: int = 0  # E
@@ -108,6 +111,7 @@ class Config:
     """A whole model: the decoder and, where present, its eyes and ears, with the ids that join them."""
 
     text: TextConfig
+    model_type: str = "gemma4"  # or "gemma3_text": which file format; the arithmetic asks only the fields of ``text``
     vision: VisionConfig | None = None
     audio: AudioConfig | None = None
     image_token_id: int = 258_880

@@ -27,6 +27,7 @@ def validate(config: Config) -> Config:
     faults += _wrong_values(config.sampling, "generation_config.")
     if not faults:  # relations mean something only between numbers that are numbers
         faults += _text_contradictions(config.text)
+        faults += _last_layer(config)
         faults += _tower_contradictions(config)
     if faults:
         raise ConfigError("this is not the config of a Gemma 4 model:\n  " + "\n  ".join(faults))
@@ -85,8 +86,6 @@ def _text_contradictions(text: TextConfig) -> Iterator[str]:
     elif kinds - {LOCAL, GLOBAL}:
         strange = short(sorted(kinds - {LOCAL, GLOBAL}))
         yield f"text_config.layer_types has {strange}; expected only {LOCAL} and {GLOBAL}"
-    elif text.layer_types[-1] != GLOBAL:
-        yield f"text_config.layer_types ends with {text.layer_types[-1]}; the last layer must be {GLOBAL}"
     elif text.num_kv_shared_layers >= text.num_hidden_layers:
         yield f"text_config.num_kv_shared_layers is {text.num_kv_shared_layers}; expected fewer than num_hidden_layers"
     else:
@@ -126,6 +125,11 @@ def _text_contradictions(text: TextConfig) -> Iterator[str]:
                 yield f"text_config.{name} is {getattr(text, name)}; enable_moe_block is true and needs at least 1"
         if text.top_k_experts > text.num_experts:
             yield f"text_config.top_k_experts is {text.top_k_experts}, more than num_experts = {text.num_experts}"
+
+
+def _last_layer(config: Config) -> Iterator[str]:
+    if config.model_type == "gemma4" and config.text.layer_types[-1:] == (LOCAL,):
+        yield f"text_config.layer_types ends with {LOCAL}; the last layer must be {GLOBAL}"
 
 
 def _tower_contradictions(config: Config) -> Iterator[str]:

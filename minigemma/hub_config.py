@@ -15,6 +15,7 @@ from pathlib import Path
 from .config import GLOBAL, LOCAL, AudioConfig, Config, Sampling, TextConfig, VisionConfig, interleave
 from .config_checks import MOST_LAYERS, short, validate
 from .errors import CheckpointError, ConfigError
+from .gemma3 import hub as gemma3
 
 _MOST_BYTES = 16 * 2**20  # of a JSON file; the released ones have a few thousand
 
@@ -30,6 +31,7 @@ _VISION_DEFAULTS = dict(
 _WORKED_OUT = {
     "layer_types", "num_global_key_value_heads", "global_head_dim", "rope_theta_local", "rope_theta_global",
     "rope_fraction_global", "final_logit_softcapping", "tie_word_embeddings", "eos_token_id",
+    "attention_scale", "value_norm", "layer_scalar",
 }  # fmt: skip
 _TEXT_KEYS = [name for name in TextConfig.__dataclass_fields__ if name not in _WORKED_OUT]
 _VISION_KEYS = [name for name in VisionConfig.__dataclass_fields__ if name != "rope_theta"]
@@ -38,16 +40,18 @@ _TOKEN_KEYS = [name for name in Config.__dataclass_fields__ if name.endswith("_t
 
 
 def from_hub(config: dict) -> Config:
-    """A parsed ``config.json``: of the whole model (``gemma4``) or of its text half (``gemma4_text``).
+    """A parsed ``config.json``: of a whole model (``gemma4``), its text half (``gemma4_text``), or a ``gemma3_text``.
 
     Raises ConfigError naming the field, what it is, and what was expected.
     """
     if not isinstance(config, dict):
         raise ConfigError(f"a config.json holds an object of keys and values; this one holds {short(config)}")
     kind = config.get("model_type")
+    if kind == gemma3.MODEL_TYPE:
+        return validate(_gemma3(config))
     alone = kind == "gemma4_text" or (kind is None and "text_config" not in config and "hidden_size" in config)
     if not alone and kind not in ("gemma4", None):
-        raise ConfigError(f"model_type is {short(kind)}; expected 'gemma4' or 'gemma4_text'")
+        raise ConfigError(f"model_type is {short(kind)}; expected 'gemma4', 'gemma4_text' or 'gemma3_text'")
     part: Callable[[str], dict | None] = lambda name: None if alone else _object(config, name)  # noqa: E731
     text = config if alone else part("text_config") or {}
     vision, audio = part("vision_config"), part("audio_config")
@@ -126,8 +130,11 @@ def write_json(file: Path, content: dict) -> None:
 
 def to_hub(config: Config) -> dict:
     """The config.json of a whole model, in the plain-key spelling of the released ones."""
+    if config.model_type == gemma3.MODEL_TYPE:
+        return gemma3.in_gemma3_words(config)
     text = asdict(config.text)
     share, local, world = (text.pop(f"rope_{name}") for name in ("fraction_global", "theta_local", "theta_global"))
+    del text["attention_scale"], text["value_norm"], text["layer_scalar"]  # no choice in Gemma 4
     for name in ("num_experts", "top_k_experts", "moe_intermediate_size"):
         text[name] = text[name] or None
     text |= {
@@ -210,6 +217,18 @@ def _text(text: dict, tied: object) -> TextConfig:
         final_logit_softcapping=text.get("final_logit_softcapping"),
         tie_word_embeddings=tied,  # type: ignore[arg-type]
         eos_token_id=stop[0] if stop else 1,
+    )
+
+
+def _gemma3(config: dict) -> Config:
+    words = gemma3.in_gemma4_words(config)
+    text = _text(words, words.get("tie_word_embeddings", True))
+    scale = words["query_pre_attn_scalar"] ** -0.5
+    return Config(
+        model_type=gemma3.MODEL_TYPE,
+        text=replace(text, attention_scale=scale, value_norm=False, layer_scalar=False),
+        eos_token_ids=_ids(words.get("eos_token_id", 1)),
+        **dict.fromkeys(_TOKEN_KEYS, words["vocab_size"]),  # no token stands for an image or a sound
     )
 
 

@@ -26,6 +26,8 @@ class LayerSpec:
     head_dim: int  # K
     kv_source: int  # the layer whose keys and values are read: this one, unless it shares
     k_eq_v: bool  # values are made from the key projection
+    attention_scale: float  # factor of the queries
+    value_norm: bool  # values are RMS-normed
     feed_forward: int  # F
     experts: int  # E, 0 in a dense layer
     rope_theta: float
@@ -59,6 +61,8 @@ def schedule(config: TextConfig) -> tuple[LayerSpec, ...]:
             head_dim=config.head_dim if kind == LOCAL else config.global_head_dim,
             kv_source=i if i < shared else owner[kind],
             k_eq_v=config.attention_k_eq_v and kind == GLOBAL,
+            attention_scale=config.attention_scale,
+            value_norm=config.value_norm,
             feed_forward=config.intermediate_size * (2 if config.use_double_wide_mlp and i >= shared else 1),
             experts=config.num_experts if config.enable_moe_block else 0,
             rope_theta=config.rope_theta_local if kind == LOCAL else config.rope_theta_global,
@@ -118,11 +122,10 @@ def image_block_ends(is_image: np.ndarray, start: int = 0) -> np.ndarray:
     >>> image_block_ends(np.array([False, True, True, True, False]))
     array([0, 3, 3, 3, 4])
     """
-    ends = np.arange(start, start + len(is_image))
-    for t in range(len(is_image) - 2, -1, -1):
-        if is_image[t] and is_image[t + 1]:
-            ends[t] = ends[t + 1]
-    return ends
+    position = np.arange(start, start + len(is_image))
+    goes_on = is_image & np.append(is_image[1:], False)  # the next token is of the same image
+    ends = np.where(goes_on, position[-1:], position)
+    return np.minimum.accumulate(ends[::-1])[::-1]  # the first end at or after each token
 
 
 def interval_mask(first: np.ndarray, last: np.ndarray, keys: int) -> np.ndarray:

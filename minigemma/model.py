@@ -17,6 +17,7 @@ from minigemma.checkpoint import Checkpoint, Weights
 from minigemma.config import Config, read_config
 from minigemma.decoder import Context, run_layers
 from minigemma.errors import CheckpointError, InputError
+from minigemma.gemma3.weights import Gemma3Weights
 from minigemma.generate import Sampler, check_sampling
 from minigemma.interleaving import image_block_ends, schedule
 from minigemma.ops import rms_norm, soft_cap
@@ -24,7 +25,7 @@ from minigemma.ple import per_layer_inputs
 from minigemma.tokenizer import Tokenizer
 from minigemma.trace import Trace, Watch, unwatched
 
-SHIPPED = Path(__file__).parent / "shipped"
+SHIPPED = Path(os.environ.get("MINIGEMMA_SHIPPED") or Path(__file__).parent / "shipped")
 Image = tuple[np.ndarray, np.ndarray]  # patches (N, 768) in [0, 1], positions (N, 2) as x, y
 
 
@@ -61,7 +62,10 @@ def load(path: str | Path | None = None, memory: str | int | None = None) -> Gem
     config = read_config(directory)
     checkpoint = Checkpoint(directory, memory=memory)
     checkpoint.check(config)
-    model = Gemma4(config, Weights(checkpoint, "model."), directory)
+    weights = Weights(checkpoint)
+    if config.model_type == "gemma3_text":
+        weights = Weights(Gemma3Weights(weights, config.text.num_hidden_layers))
+    model = Gemma4(config, weights.under("model."), directory)
     model.memory_note = checkpoint.memory_note
     return model
 

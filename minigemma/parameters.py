@@ -83,7 +83,8 @@ def _text(text: TextConfig, dead_kv: bool) -> Named:
 def _text_layer(text: TextConfig, layer: int, dead_kv: bool) -> Named:
     D, P, E = text.hidden_size, text.hidden_size_per_layer_input, text.num_experts
     shares = layer >= text.first_shared_layer
-    yield "layer_scalar", (1,)
+    if text.layer_scalar:
+        yield "layer_scalar", (1,)
     for norm in ("input", "post_attention", "pre_feedforward", "post_feedforward"):
         yield f"{norm}_layernorm.weight", (D,)
     yield from _below("self_attn.", _attention(text, text.layer_types[layer] == GLOBAL, not shares or dead_kv))

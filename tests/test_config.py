@@ -148,7 +148,7 @@ CONTRADICTIONS = [  # where, what is given, words of the message
     ("text_config.rope_parameters", {"rope_theta": 1e6}, "rope_parameters has the keys ['rope_theta']"),
     ("tie_word_embeddings", False, "tie_word_embeddings is false"),
     ("text_config", [], "text_config is []; expected an object"),
-    ("model_type", "gemma3", "model_type is 'gemma3'; expected 'gemma4' or 'gemma4_text'"),
+    ("model_type", "gemma3", "model_type is 'gemma3'; expected 'gemma4', 'gemma4_text' or 'gemma3_text'"),
     ("vision_config.head_dim", 66, "vision_config.head_dim is 66; expected a multiple of 4"),
     ("vision_config.num_key_value_heads", 3, "vision_config.num_key_value_heads is 3; supported: 12"),
     ("vision_config.rope_parameters.rope_type", "yarn", "rope_type is 'yarn'"),
