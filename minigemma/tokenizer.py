@@ -13,13 +13,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from minigemma.added_tokens import Finder
 from minigemma.bpe import merge
-from minigemma.chat import check_template, render_messages, render_template
+from minigemma.chat import render_messages
 from minigemma.errors import InputError, TokenizerError
-from minigemma.tokenizer_file import AddedToken, TokenizerFile, read_tokenizer
+from minigemma.tokenizer_file import TokenizerFile, read_tokenizer
 
 _MOST_WORDS = 50_000  # remembered, so that a word that comes again costs one look-up
-_LABELS = str.maketrans({"\n": "↵", "\t": "⇥", "\r": "␍", "▁": "␣", " ": "␣"})
+_VISIBLE = str.maketrans({"\n": "↵", "\t": "⇥", "▁": "␣", " ": "␣"})
 
 
 class Tokenizer:
@@ -27,9 +28,11 @@ class Tokenizer:
 
     def __init__(self, file: TokenizerFile):
         self.file, self.vocabulary = file, file.vocabulary
+        self.special_ids = frozenset(token.id for token in file.added if token.special)
+        self._ids = self.vocabulary | {token.content: token.id for token in file.added}
+        self._raw = Finder([token for token in file.added if not token.normalized])
+        self._normalized = Finder([token for token in file.added if token.normalized], file.normalize)
         self._words: dict[str, list[int]] = {}
-        self._raw = _Finder([token for token in file.added if not token.normalized])
-        self._normalized = _Finder([token for token in file.added if token.normalized])
 
     @classmethod
     def from_directory(cls, path: str | Path) -> Tokenizer:
@@ -37,40 +40,35 @@ class Tokenizer:
 
         Raises TokenizerError naming the file and what is wrong in it.
         """
-        file = read_tokenizer(Path(path))
-        if file.chat_template is not None:
-            check_template(file.chat_template)
-        return cls(file)
+        return cls(read_tokenizer(Path(path)))
 
     def __len__(self) -> int:
-        return len(self.vocabulary)
+        return len(self._ids)
 
     def id(self, token: str) -> int:
-        """The id of one entry of the vocabulary; TokenizerError if there is no such entry."""
+        """The id of one entry, as it stands in the vocabulary ("▁the"); TokenizerError if there is no such entry."""
         try:
-            return self.vocabulary[token]
+            return self._ids[token]
         except KeyError:
-            raise TokenizerError(f"this tokenizer's vocabulary has no entry {token!r}") from None
+            raise TokenizerError(f"this tokenizer has no entry {token!r}") from None
 
     def token(self, i: int) -> str:
-        """An id's entry in the vocabulary as it stands there ("▁the"), or "" if the id has none."""
+        """The entry of an id, as it stands in the vocabulary, or "" if the id has none."""
         return self._entries.get(i, "")
 
     def special(self, name: str) -> int:
         """The id of a special token by its name in tokenizer_config.json, such as "bos_token" or "image_token"."""
         if name not in self.file.names:
             raise TokenizerError(f"this tokenizer has no {name}; it has {', '.join(sorted(self.file.names))}")
-        return self.vocabulary[self.file.names[name]]
+        return self._ids[self.file.names[name]]
 
     def encode(self, text: str) -> list[int]:
         """Text -> ids. Special tokens written out in the text become their ids; no BOS is added (templates have it)."""
         _check_text(text)
         ids: list[int] = []
         for part in self._raw.cut(text):
-            if not isinstance(part, str):
-                ids.append(part.id)
-                continue
-            for piece in self._normalized.cut(self.file.normalize(part)):
+            pieces = self._normalized.cut(self.file.normalize(part)) if isinstance(part, str) else [part]
+            for piece in pieces:
                 if isinstance(piece, str):
                     self._encode_plain(piece, ids)
                 else:
@@ -78,9 +76,9 @@ class Tokenizer:
         return ids
 
     def _encode_plain(self, text: str, ids: list[int]) -> None:
-        """Add the ids of normalized text without special tokens to ``ids``."""
+        """Add the ids of normalized text without added tokens to ``ids``."""
         words = self._words
-        for word in self._cut_words(text):
+        for word in self._boundary.split(text) if self._boundary else [text]:
             found = words.get(word)
             if found is None:
                 found = self._encode_word(word)
@@ -90,43 +88,39 @@ class Tokenizer:
             ids += found
 
     def _encode_word(self, word: str) -> list[int]:
-        if self.file.ignore_merges and word in self.vocabulary:
-            return [self.vocabulary[word]]
-        symbols = [symbol for character in word for symbol in self._symbols(character)]
-        if self.file.fuse_unknown:
-            unknown = self.file.unknown
-            symbols = [s for i, s in enumerate(symbols) if s != unknown or i == 0 or symbols[i - 1] != unknown]
-        return [self.vocabulary[symbol] for symbol in merge(symbols, self.file.ranks)]
+        symbols: list[str] = []
+        unknown = False  # whether the last character was
+        for character in word:
+            known = self._symbols(character)
+            if known:
+                symbols += known
+            elif self.file.unknown is not None and not (unknown and self.file.fuse_unknown):
+                symbols.append(self.file.unknown)
+            unknown = not known
+        try:
+            return [self.vocabulary[symbol] for symbol in merge(symbols, self.file.ranks)]
+        except KeyError as error:
+            raise TokenizerError(f"the merges make {error}, which the vocabulary does not have") from None
 
     def _symbols(self, character: str) -> list[str]:
-        """A character as entries of the vocabulary: itself, else its UTF-8 bytes, else "unknown"."""
+        """A character as entries of the vocabulary: itself, else the bytes of its UTF-8, else none."""
         if character in self.vocabulary:
             return [character]
-        if self.file.byte_fallback:
-            symbols = [f"<0x{byte:02X}>" for byte in character.encode()]
-            if all(symbol in self.vocabulary for symbol in symbols):
-                return symbols
-        return [self.file.unknown] if self.file.unknown is not None else []
-
-    def _cut_words(self, text: str) -> list[str]:
-        """Cut before "▁" where no merge can reach across: the ids stay the same and most words are known already."""
-        if self.file.splits_at is not None:  # a file that asks for a cut after every such string
-            pieces = re.split(f"(?<={re.escape(self.file.splits_at)})", text)
-            text_words = [word for piece in pieces for word in self._boundary.split(piece)]
-        else:
-            text_words = self._boundary.split(text)
-        return [word for word in text_words if word]
+        symbols = [f"<0x{byte:02X}>" for byte in character.encode()] if self.file.byte_fallback else []
+        return symbols if all(symbol in self.vocabulary for symbol in symbols) else []
 
     @cached_property
-    def _boundary(self) -> re.Pattern:
-        """Where a word may be cut off: before "▁", unless some entry has the character before it followed by "▁"."""
-        inside = {"▁"}
-        for token in self.vocabulary:
-            at = token.find("▁", 1)
-            while at > 0:
-                inside.add(token[at - 1])
-                at = token.find("▁", at + 1)
-        return re.compile(f"(?<=[^{re.escape(''.join(sorted(inside)))}])(?=▁)")
+    def _boundary(self) -> re.Pattern | None:
+        """Where words may be cut apart.
+
+        A file may ask for cuts after a string. Besides, no merge reaches across "▁" and the character before it if no
+        entry has the two side by side: cut there, the ids stay the same, and most words have been met already.
+        """
+        cuts = [f"(?<={re.escape(self.file.splits_after)})"] if self.file.splits_after else []
+        if "▁" in self.vocabulary:
+            inside = {token[i - 1] for token in self.vocabulary if "▁" in token for i in _places("▁", token) if i}
+            cuts.append(f"(?<=[^{re.escape(''.join(sorted(inside | {'▁'})))}])(?=▁)")
+        return re.compile("|".join(cuts)) if cuts else None
 
     def decode(self, ids: Iterable[int], skip_special: bool = False) -> str:
         """Ids -> text. skip_special: leave out special tokens. Bytes that are not UTF-8 become "�", one each.
@@ -136,19 +130,16 @@ class Tokenizer:
         return "".join(self.stream(ids, skip_special))
 
     def stream(self, ids: Iterable[int], skip_special: bool = False) -> Iterator[str]:
-        """The text of ids piece by piece, as they come; bytes are held back until the last one of a run is there."""
-        run: list[int] = []
+        """The text of ids piece by piece, as they come; a run of bytes is held back until it has ended."""
+        run = bytearray()
         for i in map(_index, ids):
-            token = self._entries.get(i)
-            if token is None or (skip_special and i in self._special_ids):
+            if i in self._bytes:
+                run.append(self._bytes[i])
                 continue
-            byte = self._bytes.get(i)
-            if byte is not None:
-                run.append(byte)
-                continue
-            if run:
+            token = "" if skip_special and i in self.special_ids else self.token(i)
+            if token and run:
                 yield _utf8(run)
-                run = []
+                run.clear()
             if token:
                 yield self.file.denormalize(token)
         if run:
@@ -160,17 +151,13 @@ class Tokenizer:
 
     @cached_property
     def _entries(self) -> dict[int, str]:
-        return {i: token for token, i in self.vocabulary.items()}
+        return {i: token for token, i in self._ids.items()}
 
     @cached_property
     def _bytes(self) -> dict[int, int]:
         """The ids that stand for a byte."""
-        found = ((self.vocabulary.get(f"<0x{byte:02X}>"), byte) for byte in range(256))
-        return {i: byte for i, byte in found if i is not None}
-
-    @cached_property
-    def _special_ids(self) -> set[int]:
-        return {token.id for token in self.file.added if token.special}
+        found = {self._ids.get(f"<0x{byte:02X}>", -1): byte for byte in range(256)}
+        return {i: byte for i, byte in found.items() if i >= 0}
 
     def apply_chat(self, messages: Sequence[dict], thinking: bool = False, generation_prompt: bool = True) -> str:
         """A conversation as text, by the checkpoint's own chat template if it has one, else by ours.
@@ -180,7 +167,9 @@ class Tokenizer:
         thinking: let the model think first. generation_prompt: open the model's turn.
         """
         if self.file.chat_template is None:
-            return render_messages(messages, thinking, generation_prompt, self.file.names.get("bos_token", "<bos>"))
+            return render_messages(messages, thinking, generation_prompt, self.file.names.get("bos_token", ""))
+        from minigemma.chat_template import render_template
+
         return render_template(self.file.chat_template, messages, thinking, generation_prompt, self.file.names)
 
     def expand_placeholders(
@@ -190,82 +179,25 @@ class Tokenizer:
 
         Raises InputError where the text has more or fewer placeholders than there are counts.
         """
-        ids = list(ids)
-        for kind, begin, end, counts in (
-            ("image", "boi_token", "eoi_token", image_counts),
-            ("audio", "boa_token", "eoa_token", audio_counts),
-        ):
-            name = f"{kind}_token"
-            if name not in self.file.names and not len(counts):
-                continue
-            placeholder = self.special(name)
-            if (found := ids.count(placeholder)) != len(counts):
-                what = "pictures" if kind == "image" else "sounds"
-                raise InputError(
-                    f"the text has {found} {kind} placeholders ({self.file.names[name]}), but {len(counts)} {what} "
-                    "are given; each needs one"
-                )
-            if found:
-                ids = _expand(ids, placeholder, self.special(begin), self.special(end), counts)
-        return ids
+        ids = self._expand(ids, image_counts, "image_token", "boi_token", "eoi_token")
+        return self._expand(ids, audio_counts, "audio_token", "boa_token", "eoa_token")
+
+    def _expand(self, ids: Sequence[int], counts: Sequence[int], name: str, begin: str, end: str) -> list[int]:
+        if name not in self.file.names and not len(counts):
+            return list(ids)
+        placeholder, waiting, expanded = self.special(name), iter(counts), []
+        if (found := list(ids).count(placeholder)) != len(counts):
+            raise InputError(
+                f"the text has {found} {self.file.names[name]}, but {len(counts)} were given; each stands for one"
+            )
+        for i in ids:
+            more = [self.special(begin), *[i] * next(waiting), self.special(end)] if i == placeholder else [i]
+            expanded += more
+        return expanded
 
 
-class _Finder:
-    """Finds added tokens in text: the leftmost first, and the longest of those that begin at one place."""
-
-    def __init__(self, tokens: Sequence[AddedToken]):
-        self.tokens = {token.content: token for token in tokens}
-        lengths: dict[str, set[int]] = {}
-        for content in self.tokens:
-            lengths.setdefault(content[0], set()).add(len(content))
-        self.lengths = {first: sorted(found, reverse=True) for first, found in lengths.items()}
-        self.first = re.compile(f"[{re.escape(''.join(lengths))}]") if lengths else None
-
-    def cut(self, text: str) -> Iterator[str | AddedToken]:
-        """Text between added tokens, and the tokens."""
-        if self.first is None:
-            if text:
-                yield text
-            return
-        done = at = 0
-        while match := self.first.search(text, at):
-            at = match.start()
-            token = self._longest(text, at)
-            if token is None:
-                at += 1
-                continue
-            start, at = at, at + len(token.content)
-            if token.single_word and _inside_word(text, start, at):
-                continue
-            if token.lstrip:
-                start = max(done, len(text[:start].rstrip()))
-            if token.rstrip:
-                at = len(text) - len(text[at:].lstrip())
-            if start > done:
-                yield text[done:start]
-            yield token
-            done = at
-        if done < len(text):
-            yield text[done:]
-
-    def _longest(self, text: str, at: int) -> AddedToken | None:
-        for length in self.lengths[text[at]]:
-            token = self.tokens.get(text[at : at + length])
-            if token is not None:
-                return token
-        return None
-
-
-def _inside_word(text: str, start: int, end: int) -> bool:
-    return bool(re.match(r"\w", text[start - 1 : start]) or re.match(r"\w", text[end : end + 1]))
-
-
-def _expand(ids: list[int], placeholder: int, begin: int, end: int, counts: Sequence[int]) -> list[int]:
-    waiting = iter(counts)
-    expanded: list[int] = []
-    for i in ids:
-        expanded += [begin, *[placeholder] * int(next(waiting)), end] if i == placeholder else [i]
-    return expanded
+def _places(character: str, text: str) -> list[int]:
+    return [i for i, other in enumerate(text) if other == character]
 
 
 def _index(i: Any) -> int:
@@ -282,18 +214,17 @@ def _check_text(text: Any) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise InputError(
-            f"the text has a lone surrogate (U+{ord(text[error.start]):04X}) at character {error.start}; "
-            "it is half of a character and has no UTF-8"
+            f"the text has a lone surrogate (U+{ord(text[error.start]):04X}) at character {error.start}: half of a "
+            "character, which has no UTF-8"
         ) from None
 
 
-def _utf8(run: list[int]) -> str:
+def _utf8(run: bytearray) -> str:
     try:
-        return bytes(run).decode()
+        return run.decode()
     except UnicodeDecodeError:
-        return "�" * len(run)
+        return "�" * len(run)  # the reference gives up the whole run as well
 
 
 def _label(token: str) -> str:
-    label = token.translate(_LABELS)
-    return "".join(c if c.isprintable() else f"<U+{ord(c):04X}>" for c in label)
+    return "".join(c if c.isprintable() else f"<U+{ord(c):04X}>" for c in token.translate(_VISIBLE))
