@@ -2,9 +2,10 @@
 
 from minigemma import audio, vision
 from minigemma.config import PRESETS, Config
+from minigemma.conversation import Conversation
 from minigemma.errors import CheckpointError, ConfigError, InputError, MinigemmaError, TokenizerError
 from minigemma.model import Gemma4, load, shipped_names
-from minigemma.prompt import Conversation, Prompt, make_prompt
+from minigemma.prompt import Prompt, make_prompt
 from minigemma.tokenizer import Tokenizer
 from minigemma.trace import Trace
 

@@ -167,6 +167,10 @@ class Tokenizer:
         thinking: let the model think first. generation_prompt: open the model's turn.
         """
         if self.file.chat_template is None:
+            if "sot_token" not in self.file.names:
+                raise TokenizerError(
+                    "this checkpoint has no chat template and no <|turn> token; continue plain text instead"
+                )
             return render_messages(messages, thinking, generation_prompt, self.file.names.get("bos_token", ""))
         from minigemma.chat_template import render_template
 

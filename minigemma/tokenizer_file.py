@@ -27,6 +27,10 @@ _NAMES = {
     "audio_token": "<|audio|>",
     "eoa_token": "<audio|>",
     "video_token": "<|video|>",
+    "sot_token": "<|turn>",
+    "eot_token": "<turn|>",
+    "soc_token": "<|channel>",
+    "eoc_token": "<channel|>",
 }
 
 
