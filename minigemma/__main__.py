@@ -70,7 +70,7 @@ def _generate(args: argparse.Namespace) -> None:
         prompt = mg.Prompt([model.config.text.bos_token_id, *model.tokenizer.encode(args.text)], [], [])
     else:
         prompt = mg.make_prompt(model, args.text, args.image, args.audio, system=args.system, thinking=args.thinking)
-    _print_stream(model.tokenizer.stream(model.generate(**prompt._asdict(), **_sampling(args))))
+    _print_stream(mg.answer_text(model.tokenizer, model.generate(**prompt._asdict(), **_sampling(args))))
 
 
 def _chat(args: argparse.Namespace) -> None:
@@ -148,7 +148,8 @@ def _load(args: argparse.Namespace) -> Gemma4:
 
 
 def _sampling(args: argparse.Namespace) -> dict:
-    return {name: getattr(args, name) for name in ("max_new_tokens", "temperature", "top_k", "top_p", "seed")}
+    options = {name: getattr(args, name) for name in ("max_new_tokens", "temperature", "top_k", "top_p", "seed")}
+    return options | {"temperature": None} if args.sample else options
 
 
 def _print_stream(pieces: Iterable[str]) -> None:
@@ -264,6 +265,7 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
     option("--thinking", action="store_true", help="let the model think before it answers")
     option("--max-new-tokens", type=int, default=256, help="stop after this many (default: %(default)s)")
     option("--temperature", type=float, default=0.0, help="0 is greedy (default: %(default)s)")
+    option("--sample", action="store_true", help="draw as the checkpoint's generation_config.json says")
     option("--top-k", type=int, help="draw only from the k likeliest tokens")
     option("--top-p", type=float, help="draw only from the likeliest tokens that reach this probability")
     option("--seed", type=int, help="makes a draw repeatable")

@@ -62,7 +62,10 @@ def scenes(random: Random, number: int, aspects: list[tuple[int, int]]) -> list[
     made = []
     for i in range(number):
         scene = pictures.scene(random, pictures.size_for(aspects[i % len(aspects)]))
-        asked = {kind: [question, answer, kind] for question, answer, kind in pictures.scene_questions(random, scene)}
+        questions = pictures.scene_questions(random, scene)
+        if i % 2:  # of "yes" and "no" take "no" where there is one
+            questions.sort(key=lambda question: question[1] == "no")
+        asked = {kind: [question, answer, kind] for question, answer, kind in questions}
         made.append({"scene": scene, "asked": list(asked.values())})
     return made
 
