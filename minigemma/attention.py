@@ -60,7 +60,7 @@ def attend(
 
     first, last (T,): the interval of key positions a query sees (interleaving.visible_keys); row 0 of keys and values
     is position ``key_start``. Works in blocks of queries and touches only the keys a block can see, so a local layer
-    costs time and memory in proportion to T, and no (H, T, S) array exists unless a trace asks for "pattern" or "scores".
+    costs time and memory in proportion to T; no (H, T, S) array exists unless a trace asks for "pattern" or "scores".
     """
     heads = np.empty_like(queries)
     full = (queries.shape[1], len(queries), key_start + len(keys))  # (H, T, positions so far)

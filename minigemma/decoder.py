@@ -6,12 +6,12 @@ layer the whole stream is multiplied by one learned number. Source: Gemma4TextDe
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 
 from minigemma.attention import Rotation, attend, join_heads, make_keys_values, make_queries
-from minigemma.cache import KVCache
+from minigemma.cache import KeysValues, KVCache
 from minigemma.checkpoint import Weights
 from minigemma.config import TextConfig
 from minigemma.feed_forward import feed_forward
@@ -30,7 +30,7 @@ class Context:
 
     def __init__(
         self,
-        specs: Iterable[LayerSpec],
+        specs: Sequence[LayerSpec],
         positions: np.ndarray,
         block_end: np.ndarray | None = None,
         cache: KVCache | None = None,
@@ -38,20 +38,20 @@ class Context:
         self.cache = cache
         self.seen: dict[str, Seen] = {}
         self.rotation: dict[str, Rotation] = {}
-        self.keys_values: dict[int, tuple[np.ndarray, np.ndarray, int]] = {}  # layer -> keys, values, first position
+        self.sources = {spec.kv_source for spec in specs if spec.shares_kv}
+        self.keys_values: dict[int, KeysValues] = {}  # of the layers that others share
         for spec in {spec.kind: spec for spec in specs}.values():
             # images are seen whole in local layers only; global layers stay causal
             self.seen[spec.kind] = visible_keys(positions, spec.window, block_end if spec.is_local else None)
             frequencies = rotation_frequencies(spec.head_dim, spec.rope_theta, spec.rope_fraction)
             self.rotation[spec.kind] = rotation_table(positions, frequencies)
 
-    def store(self, layer: int, keys: np.ndarray, values: np.ndarray) -> None:
-        """Keep a layer's new keys and values, behind the cached ones, for itself and the layers that share them."""
-        if self.cache is None:
-            self.keys_values[layer] = (keys, values, 0)
-        else:
-            cached = self.cache.layers[layer]
-            self.keys_values[layer] = (*cached.extend(keys, values), cached.start)
+    def add(self, layer: int, keys: np.ndarray, values: np.ndarray) -> KeysValues:
+        """A layer's new keys and values behind its cached ones; kept for the layers that share them, if any do."""
+        found = (keys, values, 0) if self.cache is None else self.cache.extend(layer, keys, values)
+        if layer in self.sources:
+            self.keys_values[layer] = found
+        return found
 
     def last_only(self) -> None:
         """From here on only the last position is computed."""
@@ -67,9 +67,10 @@ def self_attention(
     """x (T, D), normed -> (T, D). A layer that shares KV makes queries only and reads its source's keys and values."""
     rotation = context.rotation[spec.kind]
     queries = make_queries(x, spec, weights, rotation, eps, watch)
-    if not spec.shares_kv:
-        context.store(spec.index, *make_keys_values(x, spec, weights, rotation, eps, watch))
-    keys, values, key_start = context.keys_values[spec.kv_source]
+    if spec.shares_kv:
+        keys, values, key_start = context.keys_values[spec.kv_source]
+    else:
+        keys, values, key_start = context.add(spec.index, *make_keys_values(x, spec, weights, rotation, eps, watch))
     heads = attend(queries, keys, values, *context.seen[spec.kind], watch, key_start)
     return join_heads(heads, weights, watch)
 

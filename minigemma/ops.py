@@ -14,9 +14,11 @@ def rms_norm(x: np.ndarray, weight: np.ndarray | None = None, eps: float = 1e-6)
     x (..., D), weight (D,) or None for Gemma 4's scale-free norms (values, router, projectors).
     Unlike Gemma 1-3 the factor is ``weight``, not ``1 + weight``. Source: Zhang & Sennrich 2019; Gemma4RMSNorm.
     """
-    mean_square = np.einsum("...d,...d->...", x, x)[..., None] / x.shape[-1]  # (..., 1)
-    normed = x * (1.0 / np.sqrt(mean_square + np.float32(eps)))
-    return normed if weight is None else normed * weight
+    mean_square = np.vecdot(x, x)[..., None] / x.shape[-1]  # (..., 1)
+    normed = x / np.sqrt(mean_square + eps)
+    if weight is not None:
+        normed *= weight
+    return normed
 
 
 def layer_norm(x: np.ndarray, weight: np.ndarray, eps: float = 1e-6) -> np.ndarray:
@@ -31,14 +33,14 @@ def layer_norm(x: np.ndarray, weight: np.ndarray, eps: float = 1e-6) -> np.ndarr
 def gelu(x: np.ndarray) -> np.ndarray:
     """GELU in its tanh form (Hendrycks & Gimpel 2016, eq. 2), the one Gemma 4 uses everywhere."""
     inner = x * x  # built in place: this runs on the widest activations of the model
-    inner *= np.float32(0.044715)
-    inner += np.float32(1.0)
+    inner *= 0.044715
+    inner += 1.0
     inner *= x
-    inner *= np.float32(math.sqrt(2.0 / math.pi))
+    inner *= math.sqrt(2.0 / math.pi)
     np.tanh(inner, out=inner)
-    inner += np.float32(1.0)
+    inner += 1.0
     inner *= x
-    inner *= np.float32(0.5)
+    inner *= 0.5
     return inner
 
 
@@ -54,7 +56,8 @@ def silu(x: np.ndarray) -> np.ndarray:
 
 def softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
     """exp(x) / Σ exp(x) along ``axis``; the maximum is subtracted first, so nothing overflows."""
-    e = np.exp(x - x.max(axis=axis, keepdims=True))
+    e = x - x.max(axis=axis, keepdims=True)
+    np.exp(e, out=e)
     e /= e.sum(axis=axis, keepdims=True)
     return e
 

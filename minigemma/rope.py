@@ -37,5 +37,6 @@ def rotation_table(positions: np.ndarray, frequencies: np.ndarray) -> tuple[np.n
 def rotate(x: np.ndarray, rotation: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """Turn the pairs of every head. x (T, H, K), rotation two arrays (T, K/2) -> (T, H, K)."""
     cos, sin = (table[:, None, :] for table in rotation)  # (T, 1, K/2): the same for every head
-    a, b = np.split(x, 2, axis=-1)  # pair i is (a[i], b[i])
+    half = x.shape[-1] // 2
+    a, b = x[..., :half], x[..., half:]  # pair i is (a[i], b[i])
     return np.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
