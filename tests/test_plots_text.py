@@ -72,6 +72,19 @@ CASES = {
     "attention_grid, one": lambda: plots.attention_grid(np.ones((1, 1, 1, 1)), hide_first=True),
     "attention_grid, long and deep": lambda: plots.attention_grid([pattern(2, 300)] * 13, tokens=tokens(300)),
     "attention_grid, many heads": lambda: plots.attention_grid([pattern(32, 5)], heads=None),
+    "attention_view": lambda: plots.attention_view(
+        [pattern(4, 12, s.window) for s in SPECS], SPECS, tokens(12), 4, 1, 11, hide_first=True, scale="row-max"
+    ),
+    "attention_view, one token": lambda: plots.attention_view(np.ones((10, 4, 1, 1)), SPECS, ["<bos>"], 9, 3, 0),
+    "attention_view, deep, wide and long": lambda: plots.attention_view(
+        [pattern(32, 60, s.window) for s in schedule(TEXT["31B"])],
+        schedule(TEXT["31B"]),
+        tokens(60),
+        59,
+        31,
+        0,
+        note="The first 60 of 61 tokens.",
+    ),
     "attention_head": lambda: plots.attention_head(
         pattern(1, 12)[0], tokens(12), query=3, hide_first=True, kind=GLOBAL
     ),
@@ -234,7 +247,7 @@ def test_labels_are_cropped_thinned_and_shown():
 
 
 def test_the_grid_keeps_the_largest_weight_and_marks_what_is_out_of_sight():
-    from minigemma.plots.attention import TILE, thumbnail
+    from minigemma.plots.attention_grid import TILE, thumbnail
 
     weights = np.zeros((300, 300), np.float32)
     weights[250, 7] = 0.9

@@ -83,8 +83,8 @@ class Explorer(widgets.VBox):
 def png(figure: Figure, dpi: int = DPI) -> bytes:
     """A Figure as the bytes of a PNG, without pyplot, so that nothing stays open."""
     buffer = io.BytesIO()
-    FigureCanvasAgg(figure)
-    figure.savefig(buffer, format="png", dpi=dpi)
+    figure.set_dpi(dpi)
+    FigureCanvasAgg(figure).print_png(buffer)  # draws once, where savefig draws twice
     return buffer.getvalue()
 
 

@@ -1,6 +1,7 @@
 """Pictures: pure functions of arrays and configs that return a matplotlib Figure. One file an idea."""
 
-from minigemma.plots.attention import attention_grid, attention_head, attention_row
+from minigemma.plots.attention import attention_head, attention_row
+from minigemma.plots.attention_grid import attention_grid, attention_view
 from minigemma.plots.cache import bytes_ladder, key_value_residual, kv_cache_bytes, prefill_decode, storage_tiles
 from minigemma.plots.lens import logit_lens, soft_cap_curve
 from minigemma.plots.moe import (
@@ -33,6 +34,7 @@ __all__ = [
     "attention_grid",
     "attention_head",
     "attention_row",
+    "attention_view",
     "branch_norms",
     "bytes_ladder",
     "clock_faces",

@@ -58,8 +58,16 @@ def canvas(width: float = WIDTH, height: float = 4.0) -> Figure:
 def panel(
     figure: Any, position: Any = 111, title: str = "", x: str = "", y: str = "", *, frame: bool = True, **options: Any
 ) -> Axes:
-    """Axes in the house style: title on the left, labels with units. position: as ``add_subplot`` takes it."""
-    axes = figure.add_subplot(*(position if isinstance(position, tuple) else (position,)), **options)
+    """Axes in the house style: title on the left, labels with units.
+
+    position: as ``add_subplot`` takes it, or a place (x, y, width, height) in inches.
+    """
+    if isinstance(position, tuple) and len(position) == 4:
+        wide, tall = figure.get_size_inches()
+        x0, y0, width, height = position
+        axes = figure.add_axes((x0 / wide, y0 / tall, width / wide, height / tall), **options)
+    else:
+        axes = figure.add_subplot(*(position if isinstance(position, tuple) else (position,)), **options)
     axes.set_title(title, fontsize=TITLE, loc="left", color=INK)
     axes.set_xlabel(x, fontsize=TEXT, color=INK)
     axes.set_ylabel(y, fontsize=TEXT, color=INK)
@@ -78,7 +86,7 @@ def single(title: str, x: str, y: str, *, width: float = WIDTH, height: float = 
     return figure, panel(figure, 111, title, x, y, **options)
 
 
-def legend(axes: Axes, handles: Sequence | None = None, **options: Any) -> None:
+def legend(axes: Axes | Figure, handles: Sequence | None = None, **options: Any) -> None:
     """A legend in readable type, without a box."""
     options = {"fontsize": SMALL, "frameon": False, **options}
     axes.legend(**options) if handles is None else axes.legend(handles=handles, **options)
@@ -114,7 +122,10 @@ def boxes(axes: Axes, places: Sequence[tuple[float, float]], width: float, heigh
 
 
 def scaled(values: np.ndarray, scale: str = "linear", top: float | None = None) -> Normalize:
-    """The norm of a map of magnitudes, from 0 to ``top`` (else the largest value): "linear", "sqrt" or "log"."""
+    """The norm of a map of magnitudes, from 0 to ``top`` (else the largest value): "linear", "sqrt" or "log".
+
+    "row-max" is for values that are already shares of something: from 0 to 1.
+    """
     finite = np.asarray(values)[np.isfinite(values)]
     top = float(finite.max()) if top is None and finite.size else top
     top = top if top and top > 0 else 1.0
@@ -124,7 +135,14 @@ def scaled(values: np.ndarray, scale: str = "linear", top: float | None = None) 
         return PowerNorm(0.5, 0, top)
     if scale == "log":
         return mpl.colors.LogNorm(top * 1e-4, top, clip=True)
-    raise InputError(f"scale is {scale!r}; expected 'linear', 'sqrt' or 'log'")
+    if scale == "row-max":
+        return Normalize(0, 1)
+    raise InputError(f"scale is {scale!r}; expected 'linear', 'sqrt', 'log' or 'row-max'")
+
+
+def weight_name(scale: str) -> str:
+    """What the colour bar of an attention map is called."""
+    return "share of the row's largest weight" if scale == "row-max" else "attention weight"
 
 
 def centred(values: np.ndarray, reach: float | None = None) -> Normalize:
