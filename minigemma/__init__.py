@@ -5,7 +5,7 @@ from minigemma.config import PRESETS, Config
 from minigemma.conversation import Conversation
 from minigemma.errors import CheckpointError, ConfigError, InputError, MinigemmaError, TokenizerError
 from minigemma.model import Gemma4, load, shipped_names
-from minigemma.prompt import Prompt, make_prompt
+from minigemma.prompt import Prompt, answer_text, make_prompt
 from minigemma.tokenizer import Tokenizer
 from minigemma.trace import Trace
 
@@ -22,6 +22,7 @@ __all__ = [
     "Tokenizer",
     "TokenizerError",
     "Trace",
+    "answer_text",
     "audio",
     "load",
     "make_prompt",

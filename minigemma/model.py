@@ -41,17 +41,23 @@ def default_checkpoint(name: str = "mini-e") -> str:
 
 def find_checkpoint(path: str | Path) -> Path:
     """The directory that a path or a shipped name stands for; CheckpointError says what there is otherwise."""
+    if str(path) == "gemma3-270m":
+        from minigemma.gemma3 import from_pip  # not needed, and not possible everywhere, before somebody asks for it
+
+        return from_pip.directory()
     directory = SHIPPED / path if str(path) in shipped_names() else Path(path).expanduser()
     if not directory.is_dir():
         raise CheckpointError(
             f"no checkpoint at {str(path)!r}: give a directory with config.json and model.safetensors, "
-            f"or one of the shipped names: {', '.join(shipped_names())}"
+            f"or one of the shipped names: {', '.join(shipped_names())}; or gemma3-270m (see the gemma3 extra)"
         )
     return directory
 
 
 def load(path: str | Path | None = None, memory: str | int | None = None) -> Gemma4:
     """A model from a directory in hub format, or from the name of a shipped checkpoint (``mg.shipped_names()``).
+
+    "gemma3-270m" is Gemma 3 270M, where the extra ``gemma3`` is installed.
 
     path: None takes the checkpoint that MINIGEMMA_CHECKPOINT in the environment names, else mini-e.
 
@@ -155,7 +161,7 @@ class Gemma4:
         max_new_tokens: int = 256,
         images: Sequence[Image] = (),
         audio: Sequence[np.ndarray] = (),
-        temperature: float = 0.0,
+        temperature: float | None = 0.0,
         top_k: int | None = None,
         top_p: float | None = None,
         seed: int | None = None,
@@ -164,9 +170,14 @@ class Gemma4:
     ) -> Iterator[int]:
         """Yield new token ids one by one, a stop id included, until one of ``stop`` or ``max_new_tokens``.
 
-        Greedy at temperature 0, else drawn with ``seed``. stop: ids that end the text; None takes the checkpoint's own,
-        () never stops early. It also ends where the model's context does. cache: a conversation to continue.
+        Greedy at temperature 0, else drawn with ``seed``; temperature None draws as generation_config.json says. Ids
+        that it suppresses are never taken. stop: ids that end the text; None takes the checkpoint's own, () never stops
+        early. It also ends where the model's context does. cache: a conversation to continue.
         """
+        own = self.config.sampling
+        if temperature is None:
+            temperature = own.temperature
+            top_k, top_p = own.top_k if top_k is None else top_k, own.top_p if top_p is None else top_p
         check_sampling(max_new_tokens, temperature, top_k, top_p)
         cache = self.new_cache() if cache is None else cache
         self._check_ids(token_ids, cache.length)
@@ -175,7 +186,7 @@ class Gemma4:
             max_new_tokens,
             images,
             audio,
-            Sampler(temperature, top_k, top_p, seed),
+            Sampler(temperature, top_k, top_p, seed, own.suppress_token_ids),
             self.config.eos_token_ids if stop is None else tuple(stop),
             cache,
         )
