@@ -8,13 +8,13 @@ head goes through the vocabulary in tiles. Needs torch, transformers and safeten
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minigemma.errors import CheckpointError, MinigemmaError
+from minigemma.errors import CheckpointError, InputError, MinigemmaError
 
 try:
     import torch
@@ -22,12 +22,13 @@ try:
     from torch.overrides import TorchFunctionMode
     from transformers import AutoConfig, Gemma4ForCausalLM, Gemma4ForConditionalGeneration
     from transformers.models.gemma4.modeling_gemma4 import Gemma4TextScaledWordEmbedding
+
+    from minigemma.reference_trace import Keep, watch
 except ImportError as error:
     raise MinigemmaError(
         f"the reference is not installed ({error}); get it with: pip install 'minigemma[reference]'"
     ) from None
 
-Keep = Callable[[str, np.ndarray], None]  # called with the name and the value of every tensor as it is made
 TILE = 16_384  # rows of the embedding table that the head widens at a time
 
 
@@ -77,6 +78,8 @@ class StreamedReference:
 
     def __init__(self, directory: Path):
         config = AutoConfig.from_pretrained(directory)
+        if config.model_type not in ("gemma4", "gemma4_text"):
+            raise InputError(f"{directory} is a {config.model_type} checkpoint; only Gemma 4 can be compared")
         for part in (config, *(getattr(config, name, None) for name in config.sub_configs)):
             if part is not None:
                 part.dtype = torch.float32  # else constants such as sqrt(D) would be rounded to the file's bfloat16
@@ -133,7 +136,7 @@ class StreamedReference:
         keep: Keep,
     ) -> None:
         """One forward pass over ids (T,), images and sounds; ``keep`` gets each tensor under our trace's name."""
-        self._watch(keep)
+        watch(self.model, images, audio, keep)
         with torch.no_grad():
             output = self.model(**self._inputs(ids, images, audio), use_cache=False)
         keep("logits", output.logits[0].numpy())
@@ -153,47 +156,6 @@ class StreamedReference:
             inputs["input_features"] = _batch(audio, 0.0)
             inputs["input_features_mask"] = _batch([np.ones(len(mel), bool) for mel in audio], False)
         return inputs
-
-    def _watch(self, keep: Keep) -> None:
-        """Hooks that report what leaves each module."""
-
-        def after(module, name, of=lambda output: output[0]):
-            module.register_forward_hook(lambda _, args, output: keep(name, of(output).numpy()))
-
-        text, parts = self.text, self.model.model
-        if getattr(parts, "embed_vision", None) is not None:
-            after(parts.embed_vision, "vision.soft_tokens", lambda soft: soft.flatten(0, -2))
-        if getattr(parts, "embed_audio", None) is not None:
-            real: list[torch.Tensor] = []  # sounds are padded to the longest; which rows are not padding
-            parts.audio_tower.register_forward_hook(lambda _, args, output: real.append(output.attention_mask))
-            after(parts.embed_audio, "audio.soft_tokens", lambda soft: soft[real[-1]])
-        if parts is text:
-            after(text.embed_tokens, "embedding")
-        else:
-            arrived = lambda _, args, kwargs: keep("embedding", kwargs["inputs_embeds"][0].numpy())  # noqa: E731
-            text.register_forward_pre_hook(arrived, with_kwargs=True)
-        if text.hidden_size_per_layer_input:
-            project = text.project_per_layer_inputs
-
-            def keep_projected(*args):
-                inputs = project(*args)
-                keep("ple.inputs", inputs[0].numpy())
-                return inputs
-
-            text.project_per_layer_inputs = keep_projected
-        for i, layer in enumerate(text.layers):
-            name = f"layers.{i}"
-            after(layer.self_attn, f"{name}.attention.pattern", lambda output: output[1][0])
-            after(layer.self_attn, f"{name}.attention.output", lambda output: output[0][0])
-            after(layer.mlp, f"{name}.feed_forward.output")
-            if layer.enable_moe_block:
-                after(layer.router, f"{name}.moe.router_probabilities")
-                after(layer.router, f"{name}.moe.expert_index", lambda output: output[2])
-                after(layer.post_feedforward_layernorm_2, f"{name}.moe.experts")
-            if layer.hidden_size_per_layer_input:
-                after(layer.post_per_layer_input_norm, f"{name}.ple.added")
-            after(layer, f"{name}.output")
-        after(text.norm, "final_norm")
 
 
 def _batch(rows: Sequence[np.ndarray], fill: float) -> torch.Tensor:

@@ -27,7 +27,7 @@ from minigemma.vision import prepare
 TOLERANCE = 1e-4  # relative error, over the whole depth of a model in float32
 PROMPT = "The quick brown fox jumps over the lazy dog. Der schnelle Fuchs: 2 + 2 = 4; def fox(n): return n * n"
 COMPARED = (
-    "*.soft_tokens", "embedding", "ple.inputs", "layers.*.attention.pattern", "layers.*.attention.output",
+    "images.*.output", "audio.*.output", "audio.*.convolution.added", "*.soft_tokens", "embedding", "ple.inputs", "layers.*.attention.pattern", "layers.*.attention.output",
     "layers.*.feed_forward.output", "layers.*.moe.router_probabilities", "layers.*.moe.expert_index",
     "layers.*.moe.experts", "layers.*.ple.added", "layers.*.output", "final_norm", "logits",
 )  # fmt: skip
@@ -105,15 +105,16 @@ def verify(
     say(f"ours: {len(ids)} tokens, {len(pictures)} images, {len(sounds)} sounds through {directory}")
     trace = Trace(*COMPARED)
     model.forward(ids, pictures, sounds, trace=trace)
-    ours = _joined(trace)
+    ours = dict(trace)
     del model, trace  # whatever weights are resident go before the reference's come
 
     say("reference: transformers, float32, eager, one module at a time")
     report = Report()
 
     def keep(name: str, theirs: np.ndarray) -> None:
-        report.comparisons.append(compare(name, ours.pop(name, None), theirs))
-        say(str(report.comparisons[-1]))
+        line = compare(name, ours.pop(name, None), theirs)
+        report.comparisons.append(line)
+        say(f"{line}  <- the first that differs" if report.first_difference is line else str(line))
 
     StreamedReference(find_checkpoint(directory)).run(ids, pictures, sounds, keep)
     for name in ours:  # made by us, not by the reference
@@ -132,15 +133,6 @@ def compare(name: str, ours: np.ndarray | None, theirs: np.ndarray) -> Compariso
     difference = np.abs(ours.astype(np.float64) - theirs)
     relative = relative_error(ours, theirs)
     return Comparison(name, float(difference.max()), float(difference.mean()), relative)
-
-
-def _joined(trace: Trace) -> dict[str, np.ndarray]:
-    """The trace, with the soft tokens of all images, and of all sounds, as one array each, as in the reference."""
-    tensors = {name: value for name, value in trace.items() if "soft_tokens" not in name}
-    for kind, tower in (("images", "vision"), ("audio", "audio")):
-        if soft := trace.match(f"{kind}.*.soft_tokens"):
-            tensors[f"{tower}.soft_tokens"] = np.concatenate(list(soft.values()))
-    return tensors
 
 
 def _media(model: Gemma4, prompt, images, audio) -> tuple[list[Image], list[np.ndarray]]:

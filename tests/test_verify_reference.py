@@ -15,11 +15,13 @@ from safetensors.torch import load_file, save_file
 from small_models import draw_ids, media_prompt
 
 from minigemma import verify as module
+from minigemma.__main__ import main
 from minigemma.model import load
 from minigemma.streamed_reference import StreamedReference
 from minigemma.verify import verify
 
 pytestmark = pytest.mark.reference
+torch.set_num_threads(1)  # models this small only wait for a second thread
 
 
 @pytest.mark.parametrize("shape", ["e2b", "e4b", "26b", "31b"])
@@ -33,8 +35,9 @@ def test_every_shape_agrees(shape, tmp_path):
     layers = model.small_config.text.num_hidden_layers
     assert {f"layers.{i}.attention.pattern" for i in range(layers)} <= set(names)
     assert {f"layers.{i}.output" for i in range(layers)} <= set(names)
-    assert {"vision.soft_tokens", "embedding", "final_norm", "logits"} <= set(names)
-    assert ("ple.inputs" in names) == ("audio.soft_tokens" in names) == shape.startswith("e")
+    assert {f"images.1.layers.{i}.output" for i in (0, 1)} <= set(names)
+    assert {"images.0.soft_tokens", "images.1.soft_tokens", "embedding", "final_norm", "logits"} <= set(names)
+    assert ("ple.inputs" in names) == ("audio.0.soft_tokens" in names) == shape.startswith("e")
     assert ("layers.0.moe.router_probabilities" in names) == ("layers.0.moe.expert_index" in names) == (shape == "26b")
     assert names.index("layers.0.output") < names.index("layers.1.attention.pattern")
     assert output.getvalue().count("[OK]") == len(names)
@@ -66,31 +69,41 @@ def test_text_only_checkpoint(tmp_path):
         ("26b", "layers.2.experts.down_proj", "layers.2.moe.experts"),
         ("31b", "layers.4.self_attn.o_proj.weight", "layers.4.attention.output"),
         ("31b", "norm.weight", "final_norm"),
+        ("31b", "vision_tower.encoder.layers.1.mlp.down_proj.linear.weight", "images.0.layers.1.feed_forward.output"),
+        ("26b", "vision_tower.std_scale", "images.0.soft_tokens"),
+        ("e2b", "audio_tower.layers.0.lconv1d.depthwise_conv1d.weight", "audio.0.layers.0.convolution.added"),
+        ("e2b", "audio_tower.layers.1.norm_out.weight", "audio.0.layers.1.output"),
     ],
 )
-def test_the_damaged_tensor_is_named(shape, damaged, found, tmp_path, monkeypatch):
+def test_the_damaged_tensor_is_named(shape, damaged, found, tmp_path, monkeypatch, capsys):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    save(random_model(shape), whole)
+    towers = "tower" in damaged
+    save(random_model(shape, towers=towers), whole)
     shutil.copytree(whole, broken)
     tensors = load_file(whole / "model.safetensors")
-    tensors[f"model.language_model.{damaged}"] *= 1.01
-    tensors[f"model.language_model.{damaged}"].view(-1)[::3] *= 0.9
+    tensor = tensors[f"model.{damaged}" if towers else f"model.language_model.{damaged}"]
+    tensor *= 1.01
+    tensor.view(-1)[::3] *= 0.9
     save_file(tensors, broken / "model.safetensors", {"format": "pt"})
 
     monkeypatch.setattr(module, "load", lambda directory, memory: load(broken, memory))
-    output = io.StringIO()
-    report = verify(whole, draw_ids(30, 1), file=output)
-    assert report.first_difference.name == found
-    assert f"the first: {found}" in output.getvalue().splitlines()[-1]
-    assert "[DIFF]" in output.getvalue()
+    prompt = [] if towers else ["--ids", ",".join(map(str, draw_ids(30, 1)))]  # else a made-up picture and sound
+    assert main(["verify", str(whole), *prompt]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].endswith(f"tensors differ; the first: {found}")
+    first = next(line for line in lines if line.startswith("[DIFF]"))
+    assert first.split()[1] == found
+    assert [line for line in lines if "<- the first that differs" in line] == [first]
 
 
-def test_the_command_returns_1_on_a_difference(tmp_path, monkeypatch, capsys):
+def test_the_command_says_0_when_all_agree(tmp_path, capsys):
     save(random_model("31b"), tmp_path)
-    assert module.run(tmp_path) == 0  # no tokenizer in it: random ids
-    assert "random token ids" in capsys.readouterr().out
-    monkeypatch.setattr(module, "TOLERANCE", 0.0)
-    assert module.run(tmp_path) == 1
+    assert main(["verify", str(tmp_path)]) == 0  # no tokenizer in it: random ids
+    said = capsys.readouterr().out
+    assert "random token ids" in said
+    assert "tensors agree; largest relative error" in said
+    assert main(["verify", str(tmp_path), "--prompt", "Hello"]) == 2
+    assert "give token ids instead" in capsys.readouterr().err
 
 
 def test_only_one_module_is_in_memory(tmp_path):
