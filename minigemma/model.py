@@ -209,7 +209,7 @@ class Gemma4:
         x = self.text_weights.rows("embed_tokens.weight", plain_ids)
         x = x * np.float32(math.sqrt(self.config.text.hidden_size))  # soft tokens are not scaled
 
-        soft = [self.encode_image(*image, watch.under(f"images.{i}")) for i, image in enumerate(images)]
+        soft = [self.encode_image(patches, at, watch.under(f"images.{i}")) for i, (patches, at) in enumerate(images)]
         _place(x, is_image, soft, "image")
         soft = [self.encode_audio(mel, watch.under(f"audio.{i}")) for i, mel in enumerate(audio)]
         _place(x, is_audio, soft, "audio")
