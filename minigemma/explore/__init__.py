@@ -16,7 +16,22 @@ The frame, for whoever adds one (one file an idea, one function an explorer, a l
 ...     return Explorer(draw, {"position": slider("position", 0, 511)})
 """
 
+from minigemma.explore.attention import attention_heads
 from minigemma.explore.base import Explorer, Reader, Reading, choice, play, slider, text, toggle
 from minigemma.explore.source import source
+from minigemma.explore.window import moving_window, window_masks
 
-__all__ = ["Explorer", "Reader", "Reading", "choice", "play", "slider", "source", "text", "toggle"]
+__all__ = [
+    "Explorer",
+    "Reader",
+    "Reading",
+    "attention_heads",
+    "choice",
+    "moving_window",
+    "play",
+    "slider",
+    "source",
+    "text",
+    "toggle",
+    "window_masks",
+]

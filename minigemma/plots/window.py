@@ -6,40 +6,54 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
+from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from minigemma import numbers
 from minigemma.config import GLOBAL, LOCAL
 from minigemma.errors import InputError
+from minigemma.interleaving import image_block_ends, interval_mask, visible_keys
 from minigemma.plots import style
 
 
 def mask_pair(
-    length: int, window: int, query: int | None = None, *, tokens: Sequence[str] | None = None, title: str | None = None
+    length: int,
+    window: int,
+    query: int | None = None,
+    *,
+    tokens: Sequence[str] | None = None,
+    image: tuple[int, int] | None = None,
+    title: str | None = None,
 ) -> Figure:
     """The masks of a local and a global layer side by side; a query's row outlined, with what it sees counted.
 
     length: tokens; window: keys a local query sees, itself included; query: the row (default the last).
+    image (first, count): these tokens are one image, all of which sees itself in the local layer (26B-A4B and 31B).
     """
     if length < 1 or window < 1:
         raise InputError(f"length is {length} and window is {window}; expected at least 1 of each")
-    query = length - 1 if query is None else query % length
-    side = style.cell_inches(length, 5.0, 1.8, 0.3)
-    figure = style.canvas(2 * side + 2.0, side + 1.9)
-    style.headline(figure, title or f"What each token may look at, window {window}")
     if tokens is not None and len(tokens) != length:
         raise InputError(f"{len(tokens)} tokens for a mask of {length}; expected as many")
+    query = length - 1 if query is None else query % length
+    positions, is_image = np.arange(length), np.zeros(length, bool)
+    if image is not None:
+        is_image[image[0] : image[0] + image[1]] = True
+    side = style.cell_inches(length, 5.0, 1.8, 0.3)
+    figure = style.canvas(2 * side + 2.0, side + 2.0)
+    rule = style.patches(seen_only_because_both_are_of_one_image=style.IMAGE_TOKEN) if is_image.any() else None
+    style.headline(figure, title or f"What each token may look at, window {window}", rule)
     for column, (kind, reach) in enumerate(((LOCAL, window), (GLOBAL, None))):
-        mask = numbers.visible(length, reach)
+        causal = interval_mask(*visible_keys(positions, reach), length)
+        mask = interval_mask(*visible_keys(positions, reach, image_block_ends(is_image)), length)
+        mask = mask if kind == LOCAL else causal  # global layers stay causal
         seen = int(mask[query].sum())
         name = f"{style.kind_name(kind)}: token {query} sees {seen}"
         axes = style.panel(figure, (1, 2, column + 1), name, "key", "query" if column == 0 else "", frame=False)
         axes.title.set_fontsize(style.TEXT)
-        style.heatmap(
-            axes, np.where(mask, 1.0, np.nan), None, ListedColormap([style.kind_colour(kind)]), aspect="equal"
-        )
+        colours = ListedColormap([style.kind_colour(kind), style.IMAGE_TOKEN])
+        cells = np.where(mask, np.where(causal, 0.0, 1.0), np.nan)
+        style.heatmap(axes, cells, Normalize(0, 1), colours, aspect="equal")
         _cell_lines(axes, length, length)
         first = int(mask[query].argmax())
         axes.add_patch(
@@ -126,7 +140,7 @@ def receptive_field(
     axes.set_ylim(0, top)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     style.whole_ticks(axes.xaxis)
-    style.legend(axes, loc="lower right")
+    style.legend(axes, loc="upper left")
     return figure
 
 
