@@ -60,7 +60,9 @@ def test_the_held_out_aspect_is_never_drawn_in_training():
 
 
 def test_pictures_reach_the_model_untouched():
-    for item in [sets.pictures()[part][0] for part in ("digits", "scenes", "wide", "spoken")]:
+    some = {tuple(item["scene"]["size"]): item for part in sets.pictures().values() for item in part}
+    assert len(some) == 7
+    for item in some.values():
         image = sets.draw(item["scene"])
         patches, positions = prepare(image, 70)
         np.testing.assert_allclose(patches, pictures.patches(image) / 255, atol=1e-6)

@@ -60,7 +60,7 @@ def make(out: Path) -> list[dict]:
     pictures.draw(seen).save(out / "scene.png", optimize=True)
     spoken, spoken_asked = scene_sample(300, (3, 2), "colour")
     pictures.draw(spoken).save(out / "both.png", optimize=True)
-    digits, [(read, numbers, _)] = pictures.digit_scene(Random(5), pictures.size_for((2, 1)), "test", 2)
+    digits, [(read, numbers, _)] = pictures.digit_scene(Random(5), pictures.size_for((3, 2)), "test", 2)
     pictures.draw(digits).save(out / "digits.png", optimize=True)
 
     command, question, answer = "open the window", spoken_asked[0][0], spoken_asked[0][1]
