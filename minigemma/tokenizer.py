@@ -117,7 +117,7 @@ class Tokenizer:
         entry has the two side by side: cut there, the ids stay the same, and most words have been met already.
         """
         cuts = [f"(?<={re.escape(self.file.splits_after)})"] if self.file.splits_after else []
-        if "▁" in self.vocabulary:
+        if "▁" in self.vocabulary and self.file.unknown is not None:  # else characters vanish, and others meet
             inside = {token[i - 1] for token in self.vocabulary if "▁" in token for i in _places("▁", token) if i}
             cuts.append(f"(?<=[^{re.escape(''.join(sorted(inside | {'▁'})))}])(?=▁)")
         return re.compile("|".join(cuts)) if cuts else None
