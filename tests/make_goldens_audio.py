@@ -10,9 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+import minigemma
+from minigemma import audio
 from minigemma.config import AudioConfig
 
 GOLDENS = Path(__file__).parent / "goldens" / "audio.npz"
+RECORDED = Path(minigemma.__file__).parent / "shipped" / "samples" / "recorded.wav"  # a sentence, read aloud
 
 # Small, and different from the released tower in every number, so that nothing is right by accident.
 SMALL = AudioConfig(
@@ -109,7 +112,8 @@ def run_reference(tower, mel: np.ndarray, mask: np.ndarray | None = None) -> dic
         hooks.append(stage.register_forward_hook(keep(f"subsampling.conv{i}", lambda x: x.permute(0, 2, 3, 1))))
     for i, layer in enumerate(tower.layers):
         hooks.append(layer.register_forward_hook(keep(f"layers.{i}.output")))
-        hooks.append(layer.norm_post_attn.register_forward_hook(keep(f"layers.{i}.attention.output")))
+        hooks.append(layer.self_attn.register_forward_hook(keep(f"layers.{i}.attention.output")))
+        hooks.append(layer.norm_post_attn.register_forward_hook(keep(f"layers.{i}.attention.added")))
     mask = np.ones(len(mel), bool) if mask is None else mask
     with torch.no_grad():
         output = tower(torch.from_numpy(mel)[None], torch.from_numpy(mask)[None])
@@ -139,6 +143,8 @@ def main() -> None:
     for name, wave in sounds().items():
         (mel,), (mask,) = reference_mel(wave)
         goldens[f"mel.{name}"] = mel[mask]
+    (mel,), (mask,) = reference_mel(audio.load(RECORDED)[0])
+    goldens["mel.recorded"] = mel[mask][::16]
     tower = reference_tower(SMALL)
     goldens |= {f"weights.{name}": value.astype(np.float16) for name, value in arrays(tower).items()}
     mel = np.random.default_rng(1).standard_normal((71, 16)).astype(np.float16).astype(np.float32)

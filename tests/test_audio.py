@@ -1,20 +1,19 @@
-"""The sound encoder without torch: stored results of the reference, twins in loops, and what people feed it."""
+"""The sound encoder without torch: stored results of the reference, twins in loops, the trace, the memory."""
 
-import io
-import struct
-import warnings
+import subprocess
+import sys
+import tracemalloc
 
 import numpy as np
 import pytest
-from make_goldens_audio import GOLDENS, SMALL, sounds
-from scipy.io import wavfile
+from make_goldens_audio import GOLDENS, RECORDED, SMALL, sounds
 
 from minigemma import audio
 from minigemma.audio import attention as local
-from minigemma.audio import conformer, naive, subsampling, waveform
+from minigemma.audio import conformer, mel, naive, numbers, subsampling
 from minigemma.checkpoint import Weights
 from minigemma.config import AudioConfig
-from minigemma.errors import InputError, MinigemmaError
+from minigemma.errors import InputError
 from minigemma.ops import relative_error
 from minigemma.trace import Trace
 
@@ -32,26 +31,8 @@ def tower(goldens):
     return Weights.of({k.removeprefix("weights."): v for k, v in goldens.items() if k.startswith("weights.")})
 
 
-def rng(seed=0):
-    return np.random.default_rng(seed)
-
-
 def normal(*shape, seed=0):
-    return rng(seed).standard_normal(shape).astype(np.float32)
-
-
-def wav(samples, rate=16_000):
-    file = io.BytesIO()
-    wavfile.write(file, rate, samples)
-    return file.getvalue()
-
-
-def wav24(values, rate=16_000):
-    """A 24-bit file, which scipy reads but does not write. values: integers below 2²³."""
-    data = b"".join(int(v).to_bytes(3, "little", signed=True) for v in values)
-    form = struct.pack("<HHIIHH", 1, 1, rate, rate * 3, 3, 24)
-    body = b"WAVEfmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", len(data)) + data
-    return b"RIFF" + struct.pack("<I", len(body)) + body
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
 # ---- against the stored reference -------------------------------------------------------------------------------
@@ -63,6 +44,12 @@ def test_mel(goldens, name):
     assert mel.dtype == np.float32
     assert mel.shape == goldens[f"mel.{name}"].shape
     assert relative_error(mel, goldens[f"mel.{name}"]) <= 1e-6
+
+
+def test_mel_of_a_recording(goldens):
+    spectrogram = audio.log_mel(RECORDED)
+    assert spectrogram.shape == (298, 128)
+    assert relative_error(spectrogram[::16], goldens["mel.recorded"]) <= 1e-6
 
 
 def test_tower(goldens, tower):
@@ -83,13 +70,15 @@ def test_project():
 # samples, mel frames, tokens: the reference's own, from 1 s to the cap
 COUNTS = [(161, 1, 1), (16_000, 99, 25), (38_560, 240, 60), (48_000, 299, 75), (48_800, 304, 76), (63_520, 396, 99)]
 COUNTS += [(99_360, 620, 155), (160_000, 999, 250), (480_000, 2999, 750)]
+COUNTS += [(160, 0, 0), (320, 1, 1), (321, 2, 1)]
 
 
 @pytest.mark.parametrize(("samples", "frames", "tokens"), COUNTS)
 def test_counts(samples, frames, tokens):
-    mel = audio.log_mel(np.zeros(samples, np.float32), 16_000)
-    assert mel.shape == (frames, 128)
-    assert audio.soft_token_count(len(mel)) == tokens
+    if frames:
+        assert audio.log_mel(np.zeros(samples, np.float32), 16_000).shape == (frames, 128)
+    assert audio.soft_token_count(frames) == tokens
+    assert numbers.lengths(samples / 16_000) == (samples, frames, tokens)
 
 
 def test_filter_bank():
@@ -100,6 +89,11 @@ def test_filter_bank():
 
 
 # ---- against loops ----------------------------------------------------------------------------------------------
+
+
+def test_fourier_transform_is_the_loop():
+    frame = normal(320)
+    assert relative_error(np.abs(np.fft.rfft(frame, mel.FFT)), naive.magnitudes(frame)) <= 1e-6
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 4), (7, 8, 2), (9, 5, 3)])
@@ -168,151 +162,91 @@ def test_no_square_array_unless_watched(tower, monkeypatch):
     audio.encode(normal(50, 16), tower, SMALL, Trace("*.output"))
 
 
-def test_names_in_the_trace(tower):
+PARTS = """
+    input feed_forward1.input feed_forward1.inner feed_forward1.output feed_forward1.added
+    attention.input attention.queries attention.keys attention.values attention.relative_keys attention.content
+    attention.distance attention.distance_shifted attention.pattern attention.heads attention.output attention.added
+    convolution.input convolution.gated convolution.mixed convolution.added
+    feed_forward2.input feed_forward2.inner feed_forward2.output feed_forward2.added output
+"""
+
+
+@pytest.fixture(scope="module")
+def trace(tower):
     trace = Trace()
-    audio.encode(normal(50, 16), tower, SMALL, trace.under("audio.0"))
-    parts = ["feed_forward_start", *(f"attention.{n}" for n in ("queries", "keys", "values", "pattern", "output"))]
-    parts += ["convolution", "feed_forward_end", "output"]
+    audio.encode(normal(50, 16), tower, SMALL, trace.under("audio.0"))  # 13 tokens, 4 blocks of 4
+    return trace
+
+
+def test_names_in_the_trace(trace):
     expected = ["mel", *(f"subsampling.{n}" for n in ("conv0", "conv1", "output"))]
-    expected += [f"layers.{i}.{part}" for i in range(2) for part in parts]
+    expected += [f"layers.{i}.{part}" for i in range(2) for part in PARTS.split()]
     assert list(trace) == [f"audio.0.{name}" for name in [*expected, "output_projection"]]
+    assert all(name.split(".")[-1] in conformer.__doc__ for name in expected)
+    shapes = {name: trace[f"audio.0.{name}"].shape for name in numbers.stage_shapes(50, SMALL, 16)}
+    assert shapes == numbers.stage_shapes(50, SMALL, 16)
+
+
+@pytest.mark.parametrize("i", [0, 1])
+def test_a_block_adds_up(trace, tower, i):
+    """input + the four parts, normed, is output; content + distance, capped and masked, is the pattern."""
+    block = {part: trace[f"audio.0.layers.{i}.{part}"] for part in PARTS.split()}
+    stream = block["input"] + sum(x for name, x in block.items() if name.endswith(".added"))
+    normed = conformer.rms_norm(conformer.bounded(stream, SMALL), tower[f"layers.{i}.norm_out.weight"])
+    assert relative_error(normed, block["output"]) <= 1e-5
+    shifted = local.relative_shift(block["attention.distance"], local.reach(SMALL)[1])
+    assert np.array_equal(shifted, block["attention.distance_shifted"])
+    seen = local.visible(13, SMALL)
+    scores = local.soft_cap(block["attention.content"] + shifted, SMALL.attention_logit_cap)
+    pattern = local.over_tokens(local.softmax(np.where(seen, scores, -1e9)), seen, SMALL)
+    assert relative_error(pattern, block["attention.pattern"]) <= 1e-5
 
 
 def test_an_edit_removes_a_part(tower):
-    mel = normal(50, 16)
-    plain = audio.encode(mel, tower, SMALL)
-    for name in ("attention.output", "attention.pattern", "convolution", "feed_forward_end"):
-        without = audio.encode(mel, tower, SMALL, Trace(edit={f"layers.0.{name}": lambda x: 0 * x}))
+    spectrogram = normal(50, 16)
+    plain = audio.encode(spectrogram, tower, SMALL)
+    parts = ("attention.added", "attention.pattern", "attention.distance", "convolution.added", "feed_forward2.added")
+    for name in parts:
+        without = audio.encode(spectrogram, tower, SMALL, Trace(edit={f"layers.0.{name}": lambda x: 0 * x}))
         assert relative_error(without, plain) > 1e-2, name
 
 
-# ---- what people feed it ----------------------------------------------------------------------------------------
+def test_one_frame_by_hand():
+    wave = sounds()["vowel"]
+    spectrogram = audio.log_mel(wave, 16_000)
+    for frame in (0, 1, 17, len(spectrogram) - 1):
+        stages = numbers.frame_stages(wave, frame)
+        assert np.array_equal(stages.log_mel, spectrogram[frame])
+        assert stages.samples.shape == (320,)
+    assert np.array_equal(numbers.frame_stages(wave, 2).samples, wave[160:480])
+    assert numbers.token_samples(5) == (160 * 17 - 160, 160 * 23 + 160)
 
 
-@pytest.mark.parametrize(
-    ("dtype", "scale"), [(np.int16, 2**15), (np.int32, 2**31), (np.float32, 1), (np.float64, 1), (np.uint8, 2**7)]
-)
-def test_wav_types(tmp_path, dtype, scale):
-    wave = 0.5 * np.sin(np.arange(4_000) / 9)
-    stored = (wave * scale + (128 if dtype == np.uint8 else 0)).astype(dtype)
-    (tmp_path / "sound.wav").write_bytes(wav(stored))
-    loaded, rate = audio.load(tmp_path / "sound.wav")
-    assert rate == 16_000
-    assert loaded.dtype == np.float32
-    assert np.abs(loaded - wave).max() <= (1e-2 if dtype == np.uint8 else 1e-4)
-    assert np.array_equal(audio.log_mel(tmp_path / "sound.wav"), audio.log_mel(stored, 16_000))
+def test_numbers_of_the_released_tower():
+    assert numbers.layer_reach(RELEASED) == (11, 4)
+    assert numbers.seconds_heard(RELEASED)[-1] == pytest.approx(7.2)
+    assert numbers.lengths(45) == (480_000, 2999, 750)
+    assert numbers.score_counts(750, RELEASED) == {"every pair": 562_500, "in blocks": 63 * 12 * 24, "kept": 8_934}
+    assert local.query_scale(np.zeros(128, np.float32)) == pytest.approx(np.full(128, 128**-0.5), rel=1e-6)
 
 
-def test_wav_of_24_bits():
-    loaded, _ = audio.load(wav24([0, 2**22, -(2**23), 1]))
-    assert loaded.tolist() == [0, 0.5, -1, 2.0**-23]
+def test_memory_grows_with_the_length_and_not_with_its_square(tower):
+    def peak(tokens):
+        spectrogram = normal(4 * tokens, 16)
+        tracemalloc.start()
+        audio.encode(spectrogram, tower, SMALL)
+        bytes_used = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return bytes_used
+
+    peak(50)  # what is made once
+    short, long = peak(200), peak(1600)
+    assert 6 < long / short < 9  # eight times the length
 
 
-def test_stereo_is_averaged():
-    left, right = normal(2_000, seed=1) / 9, normal(2_000, seed=2) / 9
-    mel = audio.log_mel(wav(np.stack([left, right], axis=1)))
-    assert relative_error(mel, audio.log_mel((left + right) / 2, 16_000)) <= 1e-6
-
-
-@pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000, 96_000])
-def test_other_rates_are_resampled(rate):
-    """The same tone at any rate lights up the same mel bin for the same time."""
-    tone = {r: 0.5 * np.sin(2 * np.pi * 1_500 * np.arange(r) / r) for r in (rate, 16_000)}
-    mel, expected = audio.log_mel(tone[rate], rate), audio.log_mel(tone[16_000], 16_000)
-    assert mel.shape == expected.shape
-    inside = slice(5, -5)
-    assert np.array_equal(mel[inside].argmax(axis=1), expected[inside].argmax(axis=1))
-    assert np.abs(mel[inside].max(axis=1) - expected[inside].max(axis=1)).max() < 0.05
-
-
-@pytest.mark.parametrize("rate", [16_000, 8_000, 44_100])
-def test_ten_minutes_are_cut_with_a_warning(rate):
-    wave = np.tile(normal(rate) / 9, 600)
-    with pytest.warns(UserWarning, match=r"lasts 600\.0 s; only its first 30 s"):
-        assert len(audio.log_mel(wave, rate)) == 2999
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        audio.log_mel(wave[: 30 * rate], rate)
-
-
-def test_silence_and_clipping():
-    assert np.allclose(audio.log_mel(np.zeros(16_000), 16_000), np.log(1e-3))
-    loud = audio.log_mel(np.sign(np.sin(np.arange(16_000))), 16_000)
-    assert np.isfinite(loud).all()
-
-
-@pytest.mark.parametrize(
-    ("wave", "rate", "message"),
-    [
-        (np.zeros(0), 16_000, "empty"),
-        (np.zeros(1), 16_000, "1 samples at 16 kHz; one frame needs at least 161"),
-        (np.zeros(160), 16_000, "160 samples"),
-        (np.array([0.0, np.nan] * 500), 16_000, "500 of 1000 samples are NaN or infinite, the first at index 1"),
-        (np.full(500, np.inf), 16_000, "infinite"),
-        (np.full(500, 32_767.0), 16_000, "divide 16-bit samples by 32768"),
-        (np.zeros(500, np.int64), 16_000, "int64"),
-        (np.zeros(500, complex), 16_000, "complex"),
-        (np.zeros((2, 500)), 16_000, "transpose"),
-        (np.zeros((5, 2, 2)), 16_000, "samples, channels"),
-        (np.zeros(500), None, "sample_rate"),
-        (np.zeros(500), 0, "sample rate of 0"),
-        (np.zeros(500), -16_000, "sample rate"),
-        (np.zeros(500), float("nan"), "sample rate"),
-        (np.zeros(500), "16k", "sample rate"),
-    ],
-)
-def test_impossible_sounds(wave, rate, message):
-    with pytest.raises(InputError, match=message):
-        audio.log_mel(wave, rate)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "not a WAV file"),
-        (b"ID3\x04" + bytes(100), "not a WAV file.*ffmpeg"),
-        (wav(np.zeros(900, np.int16))[:-200], "cut off: its header promises 1844 bytes, it has 1644"),
-        (wav(np.zeros(900, np.int16))[:30], "cut off"),
-        (wav(np.zeros(0, np.int16)), "empty"),
-        (wav(np.zeros(900, np.int16)).replace(b"WAVE", b"AVI "), "AVI"),
-        (wav(np.zeros(900, np.int16)).replace(b"\x10\x00\x00\x00\x01\x00", b"\x10\x00\x00\x00\x07\x00"), "MULAW"),
-        (wav(np.zeros(900, np.int16), 1), "sample rate of 1"),
-        (b"RIFF" + bytes(60), "damaged"),
-    ],
-)
-def test_damaged_files(content, message):
-    with pytest.raises(InputError, match=message):
-        audio.log_mel(content)
-
-
-def test_files_of_unknown_length_are_read_to_their_end():
-    """Programs that write to a pipe do not know the length and put a huge one into the header."""
-    content = bytearray(wav((normal(900) * 3_000).astype(np.int16)))
-    expected, _ = audio.load(bytes(content))
-    content[4:8], content[40:44] = struct.pack("<I", 0x7FFFF024), struct.pack("<I", 0x7FFFF000)
-    assert np.array_equal(audio.load(bytes(content))[0], expected)
-
-
-def test_missing_file(tmp_path):
-    with pytest.raises(InputError, match="cannot read"):
-        audio.log_mel(tmp_path / "no.wav")
-    with pytest.raises(InputError, match="leave sample_rate out"):
-        audio.log_mel(tmp_path / "no.wav", 16_000)
-
-
-def test_any_damage_is_an_input_error_or_a_sound():
-    """Random bytes of a header overwritten, and the file cut anywhere: nothing but an InputError may come out."""
-    whole = wav((normal(600) * 3_000).astype(np.int16))
-    dice = rng(4)
-    for _ in range(300):
-        content = bytearray(whole)
-        for at in dice.integers(0, 46, dice.integers(1, 4)):
-            content[at] = dice.choice([0, 1, 2, 127, 255])
-        try:
-            wave, _ = audio.load(bytes(content[: dice.integers(1, len(whole) + 1)] if dice.random() < 0.5 else content))
-        except MinigemmaError:
-            continue
-        assert wave.dtype == np.float32
+def test_scipy_is_not_imported_until_a_sound_needs_it():
+    code = "import sys; import minigemma.audio; assert not any(m.split('.')[0] == 'scipy' for m in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize(
@@ -327,8 +261,3 @@ def test_any_damage_is_an_input_error_or_a_sound():
 def test_impossible_spectrograms(tower, mel, message):
     with pytest.raises(InputError, match=message):
         audio.encode(mel, tower, SMALL)
-
-
-def test_integers_keep_their_full_scale():
-    assert waveform.as_float(np.array([-128, 64], np.int8)).tolist() == [-1, 0.5]
-    assert waveform.as_float(np.array([0, 192], np.uint8)).tolist() == [-1, 0.5]

@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 from make_goldens_audio import GOLDENS, SMALL, sounds
 
-from minigemma import audio
-from minigemma.audio import attention, conformer
+from minigemma import audio, plots
+from minigemma.audio import attention, conformer, numbers
 from minigemma.checkpoint import Weights
 from minigemma.errors import InputError
-from minigemma.plots import audio as plots
-from minigemma.plots.conformer import reach_of_a_layer
 from minigemma.plots.timeline import envelope
 from minigemma.trace import Trace
 
@@ -59,6 +57,16 @@ def test_front_end(mel):
     assert "filter" in words(drawn(plots.mel_filter_bank())).lower()
 
 
+def test_one_frame():
+    wave = sounds()["vowel"]
+    text = words(drawn(plots.frame_stages(wave, 12)))
+    assert "around 120 ms" in text
+    drawn(plots.frame_stages(wave, 0))  # half of it before the beginning
+    drawn(plots.frame_stages(np.zeros(400, np.float32), 1))
+    with pytest.raises(InputError, match="expected 0 to 30"):
+        plots.frame_stages(wave, 31)
+
+
 def test_long_sounds_say_what_is_thinned():
     wave = np.zeros(300_000, np.float32)
     figure = plots.waveform_and_mel(wave, 16_000, audio.log_mel(wave, 16_000))
@@ -92,22 +100,34 @@ def test_chunk_mask():
 
 
 def test_relative_bias(trace, tower):
+    queries = trace["audio.0.layers.0.attention.queries"]
+    scores = numbers.scores_by_distance(trace["audio.0.layers.0.attention.distance"], len(queries), SMALL)
     keys = attention.relative_keys(attention.relative_positions(SMALL), tower.under("layers.0.self_attn."), SMALL)
-    products = np.einsum("thk,rhk->thr", trace["audio.0.layers.0.attention.queries"], keys)
-    figure = drawn(plots.relative_bias(products, SMALL))
-    line = next(axes for axes in figure.axes if axes.get_lines() and len(axes.get_lines()) > 2).get_lines()[1]
-    expected = [np.mean(products[:, 0, len(keys) - 1 - d]) for d in range(SMALL.attention_context_left - 1)]
-    assert np.allclose(line.get_ydata(), expected, atol=1e-6)
+    products = np.einsum("thk,rhk->thr", queries, keys)[:, :, :0:-1]  # row 0 is the farthest distance, never seen
+    assert np.allclose(scores, products, atol=1e-5)
+    figure = drawn(plots.relative_bias(scores, SMALL))
+    line = next(axes for axes in figure.axes if len(axes.get_lines()) > 2).get_lines()[1]
+    assert np.allclose(line.get_ydata(), scores[:, 0].mean(axis=0), atol=1e-6)
 
 
-def test_receptive_field(tower):
-    assert "180 tokens: 7.2 s" in words(drawn(plots.receptive_field()))
+def test_relative_shift(trace):
+    parts = [trace[f"audio.0.layers.0.attention.{name}"][1, 2] for name in ("distance", "distance_shifted")]
+    before, filled, after = drawn(plots.relative_shift(*parts)).axes[:3]
+    drawn_cells = [axes.images[0].get_array() for axes in (before, filled, after)]
+    assert np.array_equal(drawn_cells[0], parts[0])
+    assert np.array_equal(drawn_cells[2].compressed(), parts[0].ravel())  # the same numbers, in the same order
+    with pytest.raises(InputError, match=r"expected \(C, R\)"):
+        plots.relative_shift(parts[1], parts[0])
+
+
+def test_sound_reach(tower):
+    assert "180 tokens: 7.2 s" in words(drawn(plots.sound_reach()))
     x = np.random.default_rng(0).standard_normal((30, 24)).astype(np.float32)
     changed, positions = x.copy(), attention.relative_positions(SMALL)
     changed[4] += 1
     before, after = (conformer.layer(h, positions, tower.under("layers.0."), SMALL) for h in (x, changed))
     reached = np.flatnonzero((before != after).any(axis=1))
-    assert (reached.min(), reached.max()) == (4, 4 + sum(reach_of_a_layer(SMALL)))
+    assert (reached.min(), reached.max()) == (4, 4 + sum(numbers.layer_reach(SMALL)))
 
 
 def test_refusals(mel):
@@ -123,6 +143,6 @@ def test_refusals(mel):
 
 def test_nothing_global():
     """No figure is registered with pyplot, so none has to be closed."""
-    plots.receptive_field()
+    plots.sound_reach()
     pyplot = sys.modules.get("matplotlib.pyplot")
     assert pyplot is None or not pyplot.get_fignums()

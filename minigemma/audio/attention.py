@@ -15,25 +15,29 @@ from minigemma.config import AudioConfig
 from minigemma.ops import clipped_linear, linear, soft_cap, softmax
 from minigemma.trace import Watch, unwatched
 
+KEY_SCALE = math.log(1 + math.e) / math.log(2)  # 1.9, softplus(1) / softplus(0): a constant in both implementations
+
 
 def attention(
     x: np.ndarray, positions: np.ndarray, weights: Weights, config: AudioConfig, watch: Watch = unwatched
 ) -> np.ndarray:
     """Local attention with learned scales and relative positions: (T, D) -> (T, D). Source: Gemma4AudioAttention."""
     heads = (-1, config.num_attention_heads, config.hidden_size // config.num_attention_heads)
-    scale = heads[-1] ** -0.5 / math.log(2) * softplus(weights["per_dim_scale"])  # (K,): softplus(0) = ln 2, so 1/√K
+    scale = query_scale(weights["per_dim_scale"])  # (K,)
     queries = watch("queries", clipped_linear(x, weights.under("q_proj.")).reshape(heads) * scale)  # (T, H, K)
-    keys = clipped_linear(x, weights.under("k_proj.")).reshape(heads) * (math.log(1 + math.e) / math.log(2))
-    keys = watch("keys", keys)  # (T, H, K)
+    keys = watch("keys", clipped_linear(x, weights.under("k_proj.")).reshape(heads) * KEY_SCALE)  # (T, H, K)
     values = watch("values", clipped_linear(x, weights.under("v_proj.")).reshape(heads))  # (T, H, K)
-    distances = relative_keys(positions, weights, config)  # (R, H, K)
-    mixed = attend_in_blocks(queries, keys, values, distances, config, watch)  # (T, H, K)
-    return clipped_linear(mixed.reshape(len(x), -1), weights.under("post."))
+    distances = watch("relative_keys", relative_keys(positions, weights, config))  # (R, H, K)
+    mixed = watch("heads", attend_in_blocks(queries, keys, values, distances, config, watch))  # (T, H, K)
+    return watch("output", clipped_linear(mixed.reshape(len(x), -1), weights.under("post.")))
 
 
-def softplus(x: np.ndarray) -> np.ndarray:
-    """ln(1 + eˣ): a positive number for any x."""
-    return np.logaddexp(np.float32(0), x)
+def query_scale(per_dim_scale: np.ndarray) -> np.ndarray:
+    """What each dimension of a query is multiplied by: softplus(s) / (ln 2 · √K), (K,) -> (K,).
+
+    softplus(s) = ln(1 + eˢ) is positive for any s, and ln 2 for s = 0, where the scale is the usual 1/√K.
+    """
+    return np.logaddexp(np.float32(0), per_dim_scale) * np.float32(len(per_dim_scale) ** -0.5 / math.log(2))
 
 
 def attend_in_blocks(
@@ -53,9 +57,10 @@ def attend_in_blocks(
     q = query_blocks(queries, config.attention_chunk_size)  # (H, B, C, K)
     k = context_blocks(keys, past, context, config.attention_chunk_size)  # (H, B, S, K)
     v = context_blocks(values, past, context, config.attention_chunk_size)  # (H, B, S, K)
-    by_content = q @ k.swapaxes(-1, -2)  # (H, B, C, S)
-    by_distance = relative_shift(q @ distances.transpose(1, 2, 0)[:, None], context)  # (H, B, C, R) -> (H, B, C, S)
-    scores = soft_cap(by_content + by_distance, config.attention_logit_cap)
+    content = watch("content", q @ k.swapaxes(-1, -2))  # (H, B, C, S)
+    distance = watch("distance", q @ distances.transpose(1, 2, 0)[:, None])  # (H, B, C, R)
+    distance = watch("distance_shifted", relative_shift(distance, context))  # (H, B, C, S)
+    scores = soft_cap(content + distance, config.attention_logit_cap)
     seen = visible(len(queries), config)  # (B, C, S)
     pattern = softmax(np.where(seen, scores, np.float32(config.attention_invalid_logits_value)))
     if watch.wants("pattern"):

@@ -28,10 +28,15 @@ def log_mel(sound: Sound, sample_rate: int | None = None) -> np.ndarray:
     Source: Gemma4AudioFeatureExtractor (magnitudes, not powers; HTK mel scale; additive floor).
     """
     waveform = prepare(sound, sample_rate)
-    if len(waveform) <= WINDOW - HOP:
+    if frame_count(len(waveform)) == 0:
         raise InputError(f"the sound has {len(waveform)} samples at 16 kHz; one frame needs at least 161 (10 ms)")
-    magnitudes = np.abs(np.fft.rfft(frames(waveform) * hann(), n=FFT, axis=-1))  # (frames, 257)
+    magnitudes = np.abs(np.fft.rfft(frames(waveform) * hann(), n=FFT))  # (frames, 257)
     return np.log(magnitudes @ mel_filter_bank() + FLOOR).astype(np.float32)  # (frames, 128)
+
+
+def frame_count(samples: int) -> int:
+    """How many frames so many samples at 16 kHz give: one every 160, the first from 161 on."""
+    return max(0, (samples - 1) // HOP)
 
 
 def frames(waveform: np.ndarray) -> np.ndarray:

@@ -11,6 +11,18 @@ from minigemma.config import AudioConfig
 from minigemma.ops import soft_cap, softmax
 
 
+def magnitudes(frame: np.ndarray, size: int = 512) -> np.ndarray:
+    """Twin of ``abs(np.fft.rfft(frame, size))``: how much of each frequency a frame (samples,) holds, (size / 2 + 1,).
+
+    Frequency f turns f times in ``size`` samples; the frame is compared with its cosine and its sine.
+    """
+    out = np.zeros(size // 2 + 1)
+    for f in range(len(out)):
+        angle = 2 * np.pi * f * np.arange(len(frame)) / size
+        out[f] = np.hypot((frame * np.cos(angle)).sum(), (frame * np.sin(angle)).sum())
+    return out
+
+
 def convolve(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """Twin of ``subsampling.convolve``: x (time, frequency, C in), kernel (C out, C in, 3, 3), stride 2, border 1."""
     padded = np.pad(x, ((1, 1), (1, 1), (0, 0)))

@@ -3,6 +3,7 @@
 from minigemma.plots.attention import attention_head, attention_row
 from minigemma.plots.attention_grid import attention_grid, attention_view
 from minigemma.plots.cache import bytes_ladder, key_value_residual, kv_cache_bytes, prefill_decode, storage_tiles
+from minigemma.plots.conformer import chunk_mask, conformer_path, relative_bias, relative_shift, sound_reach
 from minigemma.plots.lens import logit_lens, soft_cap_curve
 from minigemma.plots.moe import (
     active_parameters,
@@ -14,6 +15,7 @@ from minigemma.plots.moe import (
 )
 from minigemma.plots.parameters import parameter_bars
 from minigemma.plots.ple import ple_bytes, ple_contribution, ple_parts, ple_row
+from minigemma.plots.reach import answer_by_window, dilution, receptive_field, spread
 from minigemma.plots.residual import rms_depth, rms_ladder, row_norms, score_histograms
 from minigemma.plots.rope import (
     clock_faces,
@@ -26,23 +28,36 @@ from minigemma.plots.rope import (
 )
 from minigemma.plots.schedule import head_wiring, kv_sharing_arcs, layer_schedule
 from minigemma.plots.sequence import sequence_strip, token_strip
+from minigemma.plots.spectrogram import (
+    convolution_stages,
+    frame_stages,
+    mel_filter_bank,
+    sound_attention,
+    token_span,
+    waveform_and_mel,
+)
 from minigemma.plots.style import save
-from minigemma.plots.window import compute_ratio, dilution, generation_window, mask_pair, receptive_field
+from minigemma.plots.window import compute_ratio, generation_window, mask_pair
 
 __all__ = [
     "active_parameters",
+    "answer_by_window",
     "attention_grid",
     "attention_head",
     "attention_row",
     "attention_view",
     "branch_norms",
     "bytes_ladder",
+    "chunk_mask",
     "clock_faces",
     "compute_ratio",
+    "conformer_path",
+    "convolution_stages",
     "cosine_decay",
     "dilution",
     "distinct_experts",
     "expert_load",
+    "frame_stages",
     "generation_window",
     "head_wiring",
     "key_value_residual",
@@ -51,6 +66,7 @@ __all__ = [
     "layer_schedule",
     "logit_lens",
     "mask_pair",
+    "mel_filter_bank",
     "pair_ruler",
     "parameter_bars",
     "ple_bytes",
@@ -60,6 +76,8 @@ __all__ = [
     "prefill_decode",
     "qk_by_position",
     "receptive_field",
+    "relative_bias",
+    "relative_shift",
     "rms_depth",
     "rms_ladder",
     "rope_angles",
@@ -71,7 +89,12 @@ __all__ = [
     "score_histograms",
     "sequence_strip",
     "soft_cap_curve",
+    "sound_attention",
+    "sound_reach",
+    "spread",
     "storage_tiles",
+    "token_span",
     "token_strip",
+    "waveform_and_mel",
     "wavelengths",
 ]

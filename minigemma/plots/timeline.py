@@ -11,11 +11,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from minigemma.audio.mel import HOP, SAMPLE_RATE, mel_edges
+from minigemma.audio.mel import BINS, HOP, SAMPLE_RATE, mel_edges
+from minigemma.audio.numbers import TOKEN_SECONDS
 from minigemma.plots import style
 
 FRAME = HOP / SAMPLE_RATE  # s from one mel frame to the next
-TOKEN = 4 * FRAME  # s from one soft token to the next
+TOKEN = TOKEN_SECONDS  # s from one soft token to the next
 SECONDS = "time (s)"
 LOUDNESS = "ln(magnitude + 0.001)"
 PITCH = "frequency (kHz, mel scale)"
@@ -24,11 +25,6 @@ PITCH = "frequency (kHz, mel scale)"
 def mark(frame: float) -> float:
     """The time that a mel frame stands for, in seconds."""
     return frame * FRAME
-
-
-def rms(x: np.ndarray) -> float:
-    """Root mean square of all entries."""
-    return float(np.sqrt(np.mean(np.square(x))))
 
 
 def envelope(waveform: np.ndarray, sample_rate: int, columns: int = 1200) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -40,17 +36,22 @@ def envelope(waveform: np.ndarray, sample_rate: int, columns: int = 1200) -> tup
 def draw_mel(axes: Axes, mel: np.ndarray):
     """A mel-spectrogram (frames, bins), time to the right and pitch upwards; returns the image."""
     image = over_time(axes, mel.T, FRAME, None, style.MAGNITUDE)
-    if mel.shape[1] == len(mel_edges()) - 2:
-        khz = np.array([0.25, 0.5, 1, 2, 4, 7.5])
-        axes.set_yticks(np.interp(khz * 1000, mel_edges()[1:-1], np.arange(mel.shape[1])), [f"{f:g}" for f in khz])
+    if mel.shape[1] == BINS:
+        axes.set_yticks(*pitch_ticks())
     return image
+
+
+def pitch_ticks() -> tuple[np.ndarray, list[str]]:
+    """Where along the mel bins a few frequencies lie, and their labels in kHz."""
+    khz = np.array([0.25, 0.5, 1, 2, 4, 7.5])
+    return np.interp(khz * 1000, mel_edges()[1:-1], np.arange(BINS)), [f"{f:g}" for f in khz]
 
 
 def token_lines(axes: Axes, tokens: int, most: int = 80) -> str:
     """Thin lines between soft tokens; when there are too many, every few, and the sentence that says so."""
     step = -(-tokens // most)
     for k in range(step, tokens, step):
-        axes.axvline((k - 0.5) * TOKEN, color="white", linewidth=0.6, alpha=0.8)
+        axes.axvline((k - 0.5) * TOKEN, color="white", linewidth=0.6, alpha=0.5)
     return "" if step == 1 else f"Lines stand after every {step} tokens."
 
 
