@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import textwrap
+from pathlib import Path
+
 from minigemma.cache import cache_bytes
+from minigemma.checkpoint import Checkpoint
 from minigemma.config import PRESETS, Config, read_config
 from minigemma.interleaving import format_schedule, schedule
+from minigemma.memory import show_size
 from minigemma.model import find_checkpoint
-from minigemma.parameters import parameter_count
+from minigemma.parameters import TEXT, parameter_count, parameters_in_use, unused_tensors
 
 CONTEXTS = (1024, 8192, 32_768, 131_072, 262_144)
 
 
 def describe(name: str) -> str:
     """The whole report for a preset ("E2B"), a shipped checkpoint ("mini-e") or a directory."""
-    config = PRESETS.get(name.upper()) or read_config(find_checkpoint(name))
-    return "\n\n".join([f"{name}: {_summary(config)}", _parameters(config), _schedule(config), _cache(config)])
+    config, files = PRESETS.get(name.upper()), []
+    if config is None:
+        directory = find_checkpoint(name)
+        config = read_config(directory)
+        files = [_files(directory, config)]
+    parts = [f"{name}: {_summary(config)}", *files, _parameters(config), _schedule(config), _cache(config)]
+    return "\n\n".join(parts)
 
 
 def _summary(config: Config) -> str:
@@ -29,12 +39,37 @@ def _summary(config: Config) -> str:
     return ", ".join(parts)
 
 
+def _files(directory: Path, config: Config) -> str:
+    """What is on the disk, after it has been held against the config."""
+    checkpoint = Checkpoint(directory, memory=0)
+    checkpoint.check(config)
+    files = sorted(directory.glob("*.safetensors"))
+    unused = [name for name in checkpoint if name in unused_tensors(config)]
+    lines = [
+        f"Files in {directory}",
+        f"  {len(checkpoint):,} tensors in {', '.join(file.name for file in files)}, "
+        f"{show_size(sum(file.stat().st_size for file in files))}",
+    ]
+    if unused:
+        lines.append(f"  {len(unused)} of them are never used (such as {unused[0]})")
+    names = [f"{TEXT}layers.{i}.layer_scalar" for i in range(config.text.num_hidden_layers)]
+    if names[0] in checkpoint:
+        text = "layer scalars: " + " ".join(f"{checkpoint[name].item():.4g}" for name in names)
+        lines.append(textwrap.fill(text, 110, initial_indent="  ", subsequent_indent="    "))
+    return "\n".join(lines)
+
+
 def _parameters(config: Config) -> str:
     counts = parameter_count(config)
     width = max(map(len, counts))
     total = sum(counts.values())
     lines = [f"  {part:<{width}}  {count:>15,}  {count / total:6.1%}" for part, count in counts.items() if count]
-    return "\n".join(["Parameters", *lines, f"  {'all':<{width}}  {total:>15,}"])
+    used = parameters_in_use(config)
+    lines += [
+        f"  {'all':<{width}}  {total:>15,}",
+        f"  {'for one token':<{width}}  {used:>15,}  {used / total:6.1%}  (no towers, idle experts, per-layer table)",
+    ]
+    return "\n".join(["Parameters", *lines])
 
 
 def _schedule(config: Config) -> str:

@@ -64,6 +64,21 @@ def parameter_count(config: Config, dead_kv: bool = False) -> dict[str, int]:
     return {part: count for part, count in counts.items() if count}
 
 
+def parameters_in_use(config: Config) -> int:
+    """Parameters that the decoder reads for one token of text: its chosen experts, and not the per-layer table.
+
+    A row of that table is looked up as a row of the embedding is; the embedding counts whole, for it is the head too.
+    """
+    text = config.text
+    share = text.top_k_experts / text.num_experts if text.enable_moe_block else 1.0
+    count = 0
+    for name, shape in tensor_shapes(config).items():
+        if name.startswith(TEXT) and "embed_tokens_per_layer" not in name:
+            size = math.prod(shape)
+            count += round(size * share) if ".experts." in name else size
+    return count
+
+
 def _below(prefix: str, tensors: Named) -> Named:
     return ((prefix + name, shape) for name, shape in tensors)
 
