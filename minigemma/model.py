@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +114,7 @@ class Gemma4:
         """
         watch: Watch = unwatched if trace is None else trace
         config, weights = self.config.text, self.text_weights
-        start = cache.length if cache is not None else 0
+        start = self._check_cache(cache)
         ids = self._check_ids(token_ids, start)
 
         x, plain_ids = self._embed(ids, images, audio, watch)
@@ -138,8 +139,8 @@ class Gemma4:
         """The tied head: normed vectors (T, D) against every row of the embedding table -> (T, V), softly capped."""
         logits = np.empty((len(x), self.config.text.vocab_size), np.float32)
         for rows, tile in self.text_weights.tiles("embed_tokens.weight"):
-            np.matmul(x, tile.T, out=logits[:, rows])
-        return soft_cap(logits, self.config.text.final_logit_softcapping)
+            logits[:, rows] = soft_cap(x @ tile.T, self.config.text.final_logit_softcapping)
+        return logits
 
     def encode_image(self, patches: np.ndarray, positions: np.ndarray, watch: Watch = unwatched) -> np.ndarray:
         """An image as the decoder takes it: patches (N, 768), positions (N, 2) -> (soft tokens, D)."""
@@ -194,13 +195,19 @@ class Gemma4:
     def _generate(self, token_ids, max_new_tokens, images, audio, sample, stop, cache) -> Iterator[int]:
         if max_new_tokens == 0:
             return
+        config = self.config
+        pad, placeholders = (
+            config.text.pad_token_id,
+            {config.image_token_id, config.audio_token_id, config.video_token_id},
+        )
         logits = self.forward(token_ids, images, audio, cache=cache, last_only=True)
         for step in range(1, max_new_tokens + 1):
             token = sample(logits[-1])
             yield token
             if token in stop or step == max_new_tokens or cache.length >= self.config.text.max_position_embeddings:
                 return
-            logits = self.forward([token], cache=cache, last_only=True)
+            # a placeholder has nothing to stand for here; the reference goes on with the pad id too
+            logits = self.forward([pad if token in placeholders else token], cache=cache, last_only=True)
 
     def _embed(self, ids, images, audio, watch) -> tuple[np.ndarray, np.ndarray]:
         """Embeddings (T, D) with soft tokens in their places, and the ids (T,) with the pad id in those places."""
@@ -223,8 +230,19 @@ class Gemma4:
             return None
         return image_block_ends(self._is_image(ids), start)
 
+    def _check_cache(self, cache: KVCache | None) -> int:
+        """The position of the next token."""
+        if cache is None:
+            return 0
+        if cache.config != self.config.text:
+            raise InputError("this cache was made by another model; make one with new_cache() of the model that runs")
+        return cache.length
+
     def _check_ids(self, token_ids: Sequence[int] | np.ndarray, start: int) -> np.ndarray:
-        ids = np.asarray(token_ids)
+        try:
+            ids = np.asarray(token_ids)
+        except ValueError:
+            raise InputError("token_ids must be one list of ids; got lists of different lengths") from None
         if ids.ndim != 1 or not len(ids):
             raise InputError(f"token_ids must be a non-empty list of ids; got an array of shape {ids.shape}")
         if not np.issubdtype(ids.dtype, np.integer):
@@ -250,11 +268,15 @@ class Gemma4:
 
 
 def _place(x: np.ndarray, where: np.ndarray, soft: list[np.ndarray], kind: str) -> None:
-    """Write soft tokens into their placeholders' rows, in order."""
-    given, expected = sum(map(len, soft)), int(where.sum())
-    if given != expected:
+    """Write soft tokens into the rows of their placeholders, in order: each image, each sound into a run, whole."""
+    if not soft and not where.any():
+        return
+    starts, ends = np.flatnonzero(np.diff(where, prepend=False, append=False)).reshape(-1, 2).T
+    runs, given = (ends - starts).tolist(), [len(tokens) for tokens in soft]
+    # several may stand side by side in one run, but none may go on in another run (or another call)
+    if sum(runs) != sum(given) or not {*accumulate(runs)} <= {*accumulate(given)}:
         raise InputError(
-            f"the prompt has {expected} {kind} placeholders, but the {len(soft)} given {kind}s make {given} soft tokens"
+            f"the prompt has {kind} placeholders in runs of {runs or 0}; the {len(soft)} given {kind}s make {given or 0} "
+            f"soft tokens. Every {kind} needs a run of its own length, and all of it in one call"
         )
-    if given:
-        x[where] = np.concatenate(soft)
+    x[where] = np.concatenate(soft)
