@@ -64,7 +64,12 @@ def softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
 
 def soft_cap(x: np.ndarray, cap: float | None) -> np.ndarray:
     """Squeeze x smoothly into (-cap, cap): ``cap * tanh(x / cap)``. None leaves x as it is."""
-    return x if cap is None else np.float32(cap) * np.tanh(x / np.float32(cap))
+    if cap is None:
+        return x
+    capped = x / cap
+    np.tanh(capped, out=capped)
+    capped *= cap
+    return capped
 
 
 def linear(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -80,8 +85,8 @@ def clipped_linear(x: np.ndarray, weights: Mapping[str, np.ndarray]) -> np.ndarr
     """
     if "input_min" not in weights:
         return linear(x, weights["linear.weight"])
-    x = np.clip(x, weights["input_min"], weights["input_max"])
-    return np.clip(linear(x, weights["linear.weight"]), weights["output_min"], weights["output_max"])
+    y = linear(np.clip(x, weights["input_min"], weights["input_max"]), weights["linear.weight"])
+    return np.clip(y, weights["output_min"], weights["output_max"], out=y)
 
 
 def relative_error(ours: np.ndarray, reference: np.ndarray) -> float:
