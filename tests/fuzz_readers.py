@@ -1,8 +1,9 @@
 """Damaged configs and checkpoint files by the thousand: only minigemma's errors may come out, and memory stays bounded.
 
-    python tests/fuzz_readers.py --cases 100000
+    python tests/fuzz_readers.py --cases 100000      # all is quiet, and the last line says how much memory it took
+    python tests/fuzz_readers.py --first 4711 --cases 1   # one case again: each is made from its number alone
 
-The suite runs a few hundred of the same cases. Every case is made from its number alone.
+The suite runs a few hundred of the same cases.
 """
 
 # ruff: noqa: PT017
@@ -22,18 +23,36 @@ from unittest import mock
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parent))
+from gemma3_models import HUB as GEMMA3
+from small_models import small_config
+
 from minigemma import safetensors_file
 from minigemma.checkpoint import Checkpoint
+from minigemma.checkpoint_files import compare
 from minigemma.config import PRESETS, read_config
 from minigemma.errors import CheckpointError, ConfigError
 from minigemma.hub_config import to_hub
+from minigemma.interleaving import format_schedule, schedule
 from minigemma.safetensors_file import STORED
 
 SHAPES = {"a.weight": ("BF16", [3, 4]), "b": ("BF16", []), "c.weight": ("F32", [2, 2]), "d.weight": ("F16", [5]),
           "e": ("BF16", [0, 7]), "f": ("BF16", [2, 2, 3])}  # fmt: skip
 NUMBERS = [-1, 0, 1, 2, 7, 8, 255, 2**31, 2**32, 2**47, 2**53, 2**63, 2**64 - 1, 2**64, -(2**63), 10**30]
 STRANGE = [None, True, False, 0.5, 1e400, float("nan"), "", "x", "../x", "\u0000", "é" * 50, [], [[]], {}, {"a": 1}]
-HUB = [to_hub(PRESETS[name]) for name in ("E2B", "26B-A4B")]
+HUB = [*(to_hub(PRESETS[name]) for name in ("E2B", "26B-A4B")), *GEMMA3.values()]
+SMALL = small_config("e2b")
+BESIDE: dict[str, dict] = {
+    "generation_config.json": {
+        "bos_token_id": 2, "pad_token_id": 0, "eos_token_id": [1, 106, 50], "do_sample": True, "temperature": 1.0,
+        "top_k": 64, "top_p": 0.95, "suppress_tokens": [258883, 258882],
+    },
+    "processor_config.json": {
+        "audio_seq_length": 750, "image_seq_length": 280,
+        "image_processor": {"max_soft_tokens": 280, "patch_size": 16, "pooling_kernel_size": 3, "do_rescale": True},
+        "feature_extractor": {"feature_size": 128, "sampling_rate": 16000, "padding_side": "right"},
+    },
+}  # fmt: skip
 
 
 def good_file() -> tuple[dict, bytes]:
@@ -133,7 +152,11 @@ def check_file(directory: Path, data: bytes) -> str:
             np.testing.assert_array_equal(np.concatenate(tiles) if tiles else array, array)
             np.testing.assert_array_equal(checkpoint.rows(name, range(len(array))), array)
     checkpoint.find_nonfinite()
-    return "read"
+    try:
+        checkpoint.check(SMALL)
+    except CheckpointError:
+        return "read"
+    raise AssertionError("taken for a whole model")
 
 
 def read_without_library(path: Path) -> dict[str, np.ndarray] | None:
@@ -186,12 +209,36 @@ def damaged_config(r: random.Random) -> bytes:
 def check_config(directory: Path, data: bytes) -> str:
     (directory / "config.json").write_bytes(data)
     try:
-        read_config(directory)
+        config = read_config(directory)
     except ConfigError as error:
         assert str(directory) in str(error), error
         assert len(str(error)) < 20_000, error
         return "refused"
-    return "read"
+    format_schedule(schedule(config.text))
+    try:
+        compare({"a": (2, 3)}, config)
+    except CheckpointError:
+        return "read"
+    raise AssertionError("a config that asks for no tensors")
+
+
+def damaged_neighbour(r: random.Random) -> bytes:
+    """One of the files beside config.json; its name, a zero byte, its content."""
+    name = r.choice(list(BESIDE))
+    content: object = copy.deepcopy(BESIDE[name])
+    for _ in range(r.choice([1, 1, 2, 4])):
+        content = mutate(r, content)
+    return name.encode() + b"\0" + json.dumps(content).encode()
+
+
+def check_neighbour(directory: Path, data: bytes) -> str:
+    name, _, content = data.partition(b"\0")
+    path = directory / name.decode()
+    path.write_bytes(content)
+    try:
+        return check_config(directory, json.dumps(HUB[0]).encode())
+    finally:
+        path.unlink()
 
 
 def damaged_index(r: random.Random) -> bytes:
@@ -231,13 +278,14 @@ def check_index(directory: Path, data: bytes) -> str:
 KINDS = {
     "file": (damaged_file, check_file),
     "config": (damaged_config, check_config),
+    "beside": (damaged_neighbour, check_neighbour),
     "index": (damaged_index, check_index),
 }
 
 
 def run_case(number: int, directory: Path) -> tuple[str, str]:
     r = random.Random(number)
-    kind = ("file", "config", "file", "config", "file", "config", "index")[number % 7]
+    kind = ("file", "config", "file", "config", "file", "beside", "index")[number % 7]
     make, check = KINDS[kind]
     return kind, check(directory, make(r))
 

@@ -196,19 +196,16 @@ def test_chat_survives_mistakes(directory, media, monkeypatch, capsys):
 
 
 def test_an_interrupt_stops_the_answer_and_not_the_chat(directory, monkeypatch, capsys):
-    real = mg.Gemma4.generate
-    broken = [True]
+    real, interrupts = mg.Gemma4.generate, [False, True]
 
     def generate(self, *args, **kwargs):
         for i, token in enumerate(real(self, *args, **kwargs)):
-            if i == 2 and broken.pop():
+            if i == 2 and interrupts.pop():
                 raise KeyboardInterrupt
             yield token
 
     monkeypatch.setattr(mg.Gemma4, "generate", generate)
-    broken.append(False)
     talk(monkeypatch, "a dog", "a cat")
-    broken[:] = [False, True]
     assert main(["chat", "--checkpoint", str(directory), "--max-new-tokens", "4"]) == 0
     said = capsys.readouterr()
     assert "stopped" in said.err
