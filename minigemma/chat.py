@@ -6,15 +6,12 @@ This is the format in plain Python, for checkpoints without a chat template of t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from minigemma.errors import InputError
 
 _PLACEHOLDERS = {"image": "<|image|>", "audio": "<|audio|>", "video": "<|video|>"}
-_ROLES = {"assistant": "model", "developer": "system"}
-_THOUGHT = re.compile(r"<\|channel>.*?(?:<channel\|>|\Z)", re.DOTALL)
 
 
 def render_messages(
@@ -26,12 +23,15 @@ def render_messages(
     '<bos><|turn>user\\nHi<turn|>\\n<|turn>model\\n'
     """
     check_messages(messages)
-    turns = [(_ROLES.get(message["role"], message["role"]), _text(message["content"])) for message in messages]
-    system = turns.pop(0)[1] if turns and turns[0][0] == "system" else ""
+    turns = [(message["role"], _text(message["content"])) for message in messages]
+    system = turns.pop(0)[1] if turns and turns[0][0] in ("system", "developer") else ""
     if system or thinking:
         turns.insert(0, ("system", "<|think|>" * thinking + system))
-    written = [f"<|turn>{role}\n{without_thoughts(text) if role == 'model' else text}<turn|>\n" for role, text in turns]
-    return "".join([bos, *written, "<|turn>model\n" * generation_prompt])
+    turns = [
+        ("model", without_thoughts(text)) if role in ("assistant", "model") else (role, text) for role, text in turns
+    ]
+    written = "".join(f"<|turn>{role}\n{text}<turn|>\n" for role, text in turns)
+    return bos + written + "<|turn>model\n" * generation_prompt
 
 
 def without_thoughts(text: str) -> str:
@@ -40,7 +40,7 @@ def without_thoughts(text: str) -> str:
     >>> without_thoughts("<|channel>thought\\nhm<channel|>Yes.")
     'Yes.'
     """
-    return _THOUGHT.sub("", text).strip()
+    return "".join(part.split("<|channel>")[0] for part in text.split("<channel|>")).strip()
 
 
 def check_messages(messages: Sequence[dict]) -> None:
@@ -49,7 +49,9 @@ def check_messages(messages: Sequence[dict]) -> None:
         if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
             raise InputError(f"a message is {{'role': ..., 'content': ...}}; got {message!r:.200}")
         content = message.get("content")
-        for item in [{"type": "text", "text": content}] if isinstance(content, str) else content or [None]:
+        if isinstance(content, str):
+            continue
+        for item in content if isinstance(content, list | tuple) else [content]:
             kind = item.get("type") if isinstance(item, Mapping) else None
             if kind not in _PLACEHOLDERS and not (kind == "text" and isinstance(item.get("text"), str)):
                 raise InputError(
