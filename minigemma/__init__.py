@@ -4,7 +4,7 @@ from minigemma import audio, vision
 from minigemma.config import PRESETS, Config
 from minigemma.conversation import Conversation
 from minigemma.errors import CheckpointError, ConfigError, InputError, MinigemmaError, TokenizerError
-from minigemma.model import Gemma4, load, shipped_names
+from minigemma.model import Gemma4, default_checkpoint, load, shipped_names
 from minigemma.prompt import Prompt, answer_text, make_prompt
 from minigemma.tokenizer import Tokenizer
 from minigemma.trace import Trace
@@ -24,6 +24,7 @@ __all__ = [
     "Trace",
     "answer_text",
     "audio",
+    "default_checkpoint",
     "load",
     "make_prompt",
     "shipped_names",

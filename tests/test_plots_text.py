@@ -95,6 +95,11 @@ CASES = {
     ),
     "attention_row": lambda: plots.attention_row(pattern(1, 300)[0], tokens(300)),
     "attention_row, one": lambda: plots.attention_row(np.ones((1, 1))),
+    "mask_pair, an image": lambda: plots.mask_pair(12, 4, 5, image=(3, 6)),
+    "spread": lambda: plots.spread(np.exp(RNG.normal(size=(10, 40))) * numbers.visible(40)[10:20], SPECS, 3),
+    "answer_by_window": lambda: plots.answer_by_window(
+        [1, 9], {"Where?": np.array([0.1, 0.9])}, {"Where?": 5}, window=4
+    ),
     "layer_schedule": lambda: plots.layer_schedule({**TEXT, "older": (LOCAL,) * 5 + (GLOBAL,) + (LOCAL,)}),
     "layer_schedule, one model": lambda: plots.layer_schedule(SMALL),
     "layer_schedule, a whole config": lambda: plots.layer_schedule(PRESETS["31B"]),

@@ -1,8 +1,8 @@
-"""The sliding window: what a token sees, how the window and its cache move, how far layers reach, what is saved."""
+"""The sliding window: what a token sees, how the window and its cache move, what is saved."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -107,69 +107,6 @@ def generation_window(tokens: Sequence[str], window: int = 4, *, title: str | No
     style.note(figure, "Orange: the newest token. Black frame: an older token was overwritten.")
     if shown < len(tokens):
         style.note(figure, f"The first {shown} of {len(tokens)} steps are shown.")
-    return figure
-
-
-def receptive_field(
-    models: Mapping[str, tuple[Sequence[str], int]], *, title: str = "How far back a token can have heard from"
-) -> Figure:
-    """Staircases of reach, layer by layer: 1 + L·(W-1) while layers are local, everything from the first global one.
-
-    models: {name: (layer kinds, window)}. A staircase ends in an arrow at its first global layer.
-    """
-    if not models:
-        raise InputError("models is empty; expected {name: (layer kinds, window)}")
-    figure, axes = style.single(title, "layers passed", "tokens within reach", width=style.WIDTH + 0.8)
-    reaches = {name: np.array([1, *numbers.receptive_field(*model)]) for name, model in models.items()}
-    top = max(r[np.isfinite(r)].max() for r in reaches.values()) * 1.25
-    for i, (name, reach) in enumerate(reaches.items()):
-        stairs = reach[np.isfinite(reach)]
-        line = {"color": style.SERIES[i % 8], "linestyle": style.DASHES[i % 8], "linewidth": 2.5}
-        last = len(stairs) - 1
-        then = ", then all" if len(stairs) < len(reach) else ""
-        axes.step(
-            [*range(len(stairs)), last + 1],
-            [*stairs, stairs[-1]],
-            where="post",
-            label=f"{name}: {stairs[-1]:,.0f}{then}",
-            **line,
-        )
-        if then:
-            arrow = {"arrowstyle": "->", "color": line["color"], "linewidth": 2.5}
-            axes.annotate("", (last + 1, top), (last + 1, stairs[-1]), arrowprops=arrow)
-    axes.set_ylim(0, top)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    style.whole_ticks(axes.xaxis)
-    style.legend(axes, loc="upper left")
-    return figure
-
-
-def dilution(
-    shares: Mapping[str, np.ndarray], *, title: str = "What is left of each token in the last position"
-) -> Figure:
-    """The share of every token in the last position after each layer, logarithmic; grey where nothing has arrived.
-
-    shares: {name: (L, T)}, as ``numbers.influence`` makes them: even attention and no residual stream, so the mechanism
-    of dilution and not what a trained model does.
-    """
-    maps = {name: np.asarray(share, float) for name, share in shares.items()}
-    if not maps or any(m.ndim != 2 or not m.size for m in maps.values()):
-        raise InputError("shares must be {name: (layers, tokens)}, none of them empty")
-    layers = max(map(len, maps.values()))
-    figure = style.canvas(4.2 * len(maps) + 1.4, style.cell_inches(layers, 4.5, 1.2) + 1.8)
-    style.headline(figure, title)
-    panels = []
-    for i, (name, share) in enumerate(maps.items()):
-        axes = style.panel(figure, (1, len(maps), i + 1), name, "token", "after layer" if i == 0 else "", frame=False)
-        axes.title.set_fontsize(style.TEXT)
-        image = style.heatmap(
-            axes, np.where(share > 0, share, np.nan), style.scaled(share, "log", top=1.0), origin="lower"
-        )
-        style.whole_ticks(axes.xaxis)
-        style.whole_ticks(axes.yaxis)
-        panels.append(axes)
-    style.colour_bar(figure, image, panels, "share", extend="min")
-    style.note(figure, "Grey: out of reach. Even attention, no residual stream, no training.")
     return figure
 
 
