@@ -151,7 +151,7 @@ class Data:
             if i % 8 == 7:
                 pieces, n = text.chat_sums(self.random, 14), 14
             else:
-                n, fillers = self.random.randint(3, 8), self.random.choice((2, 6, 12, 18, 24))
+                n, fillers = self.random.choice((1, 2, 3, 4, 5, 6, 8)), self.random.choice((0, 2, 6, 12, 18, 24))
                 n = min(n, 5) if fillers < 6 else n
                 pieces = text.story(self.random, n, fillers, chat=i % 2 == 0, questions=n)
             samples.append(self._sample(pieces, ["sum" if i % 8 == 7 else "recall"] * n))
@@ -173,7 +173,7 @@ class Data:
             labels.append(cell_labels(made))
             samples.append(self._asked("<|image|>", turns, {"image": wh[0] * wh[1] // 2304}))
         batch = self._pad(kind, samples, **self._seen(pixels, wh))
-        batch.labels = {name: torch.from_numpy(np.concatenate([one[name] for one in labels])) for name in labels[0]}
+        batch.labels = _joined(labels)
         return batch
 
     def _seen(self, pixels: list[np.ndarray], wh: tuple[int, int]) -> dict[str, torch.Tensor]:
@@ -198,6 +198,14 @@ class Data:
 
     def _scenes(self, size: int, aspect: tuple[int, int] | None = None) -> Batch:
         return self._pictures("scenes", size, aspect)
+
+    def _small(self, size: int) -> Batch:
+        """Small pictures without words, for the encoder and the heads."""
+        wh = self.random.choice(pictures.SMALL_SIZES)
+        made = [pictures.small(self.random, wh, self.split) for _ in range(size)]
+        labels = [cell_labels(one) for one in made]
+        inputs = self._seen([pictures.patches(pictures.draw(one)) for one in made], wh)
+        return Batch("small", inputs, torch.zeros(0), [], _joined(labels))
 
     def _speech(self, size: int, held: str = "known") -> Batch:
         chosen = [self.random.choice(self.clips[held]) for _ in range(size)]
@@ -237,6 +245,10 @@ class Data:
             for a, n in zip(answers, tokens, strict=True)
         ]
         return self._pad("both", samples, **inputs, **self._seen(pixels, wh))
+
+
+def _joined(labels: list[dict[str, np.ndarray]]) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(np.concatenate([one[name] for one in labels])) for name in labels[0]}
 
 
 def _parts(whole: str, size: int = 4000) -> list[str]:

@@ -151,6 +151,21 @@ def digit_scene(random: Random, size: tuple[int, int], split: str, number: int) 
     return made, [(question, answer, "digit" if number == 1 else "digits")]
 
 
+SMALL_SIZES = [(144, 144), (192, 192), (192, 144), (144, 192), (240, 144), (144, 240)]
+
+
+def small(random: Random, size: tuple[int, int], split: str) -> Scene:
+    """A digit or two, or one or two shapes, in a small picture: cheap to look at, for the encoder alone."""
+    if random.random() < 0.65:
+        return digit_scene(random, size, split, 2 if size[0] > 200 else 1)[0]
+    things = []
+    for x, y, r in places(random, size, random.choice((1, 2)), (36, 62)):
+        colour = random.choice(list(COLOURS))
+        rgb = [min(255, max(0, c + random.randint(-14, 14))) for c in COLOURS[colour]]
+        things.append({"shape": random.choice(SHAPES), "colour": colour, "at": [x, y], "radius": r, "rgb": rgb})
+    return {"size": list(size), "ground": [random.randint(225, 255) for _ in range(3)], "things": things}
+
+
 def draw(made: Scene):
     return draw_digits(made, digit_images()[0]) if "digits" in made else draw_scene(made)
 

@@ -28,10 +28,11 @@ from .muon import Muon, is_hidden_matrix
 from .tokenizer import SPECIAL, load_or_train
 
 SIZES = {"text": 4, "recall": 5, "digits": 8, "scenes": 6, "speech": 16, "both": 6}
-TOWER_SIZES = {"digits": 16, "scenes": 16, "speech": 24}  # while only the encoders are trained
+TOWER_SIZES = {"small": 32, "digits": 12, "scenes": 12, "speech": 24}  # when only the encoders learn
+ALONGSIDE = {"small": 1.0, "speech": 0.4}  # how often the encoders learn alone beside the rest, per step
 MIXTURE = {  # how often a kind is drawn; each step takes one of words and one of senses
-    "mini-e": {"text": 1.0, "recall": 1.2, "digits": 0.8, "scenes": 1.2, "speech": 1.0, "both": 0.3},
-    "mini-a4b": {"text": 1.0, "recall": 1.2, "digits": 0.8, "scenes": 1.2, "speech": 0.0, "both": 0.0},
+    "mini-e": {"text": 0.8, "recall": 1.4, "digits": 0.8, "scenes": 1.0, "speech": 1.0, "both": 0.3},
+    "mini-a4b": {"text": 0.8, "recall": 1.4, "digits": 0.8, "scenes": 1.0, "speech": 0.0, "both": 0.0},
 }
 PEAK, WARM_STEPS, DECAY_FROM = (
     2.5e-3,
@@ -257,11 +258,14 @@ class Training:
         for group in (g for o in self.optimisers for g in o.param_groups):
             group["lr"] = schedule(progress, self.steps)
         if progress < TOWERS_UNTIL:
-            for kind in (k for k in TOWER_SIZES if k in self.mixture):
+            for kind in (k for k in TOWER_SIZES if k in self.mixture or k == "small"):
                 self._learn_encoder(kind)
         else:
             self._learn(self._draw("text", "recall"))
             self._learn(self._draw("digits", "scenes", "speech", "both"))
+            for kind, share in ALONGSIDE.items():
+                if (kind in self.mixture or kind == "small") and self.train.random.random() < share:
+                    self._learn_encoder(kind)
         norm = torch.nn.utils.clip_grad_norm_([*self.model.parameters(), *self.heads.parameters()], 1.0)
         for optimiser in self.optimisers:
             optimiser.step()
@@ -279,7 +283,7 @@ class Training:
         tower_pass(self.model, batch)
         loss = self.heads.loss(batch.labels)
         loss.backward()
-        self.recent.setdefault(kind + " heads", []).append(float(loss.detach()))
+        self.recent.setdefault(kind + " alone", []).append(float(loss.detach()))
 
     def _learn(self, kind: str) -> None:
         batch = self.train.batch(kind, 2 if self.smoke else SIZES[kind])
