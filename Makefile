@@ -1,53 +1,72 @@
 # make tour: set up and see it run. make test: set up and pass the tests. Everything lives in .venv; `make clean` removes it.
-PYTHON ?= python3
+#
+# PYTHON  which Python to set up with:   make PYTHON=python3.12 tour
+# TORCH   what pip installs as PyTorch, which only `make reference` and `make train` need. On Linux pip's own choice is
+#         the large build for graphics cards; the small one, which is enough here, comes from PyTorch's own index:
+#         make TORCH="torch --index-url https://download.pytorch.org/whl/cpu" reference
+PYTHON ?= $(shell command -v python3 || command -v python || echo python3)
 TORCH ?= torch==2.13.0
-BIN := .venv/bin
+PY := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python
+INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help tour test lint reference notebooks-test notebooks figures site lite evaluate clean
+.PHONY: help tour test lint reference notebooks-test notebooks figures evaluate site lite train clean
 
 help:            ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
 
 .venv/core: pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "minigemma needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 ...")'
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable .
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "minigemma needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 ...")'
+	"$(PYTHON)" -m venv .venv
+	$(INSTALL) --editable .
 	@touch $@
 
 .venv/dev: .venv/core
-	$(BIN)/pip install --quiet --editable '.[dev,notebooks]'
+	$(INSTALL) --editable '.[dev,notebooks]'
 	@touch $@
 
 .venv/reference: .venv/dev
-	$(BIN)/pip install --quiet '$(TORCH)'
-	$(BIN)/pip install --quiet --editable '.[dev,notebooks,reference]'
+	$(INSTALL) $(TORCH)
+	$(INSTALL) --editable '.[dev,notebooks,reference]'
 	@touch $@
 
 tour: .venv/core           ## run the shipped models on a sentence, a picture and a sound; write pictures to out/tour
-	$(BIN)/minigemma tour
+	$(PY) -m minigemma tour
 
 test: .venv/dev            ## the tests, without PyTorch
-	$(BIN)/python -m pytest -m 'not reference and not notebook'
+	$(PY) -m pytest -m 'not reference and not notebook'
 
 lint: .venv/dev            ## ruff and mypy
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy minigemma
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy minigemma
 
 reference: .venv/reference ## the comparisons with the installed transformers (needs PyTorch, about 1 GB)
-	$(BIN)/python -m pytest -m reference
+	$(PY) -m pytest -m reference
 
 notebooks-test: .venv/dev  ## run every notebook from a clean kernel and move every widget
-	$(BIN)/python -m pytest -m notebook
+	$(PY) -m pytest -m notebook
 
 notebooks: .venv/dev       ## open the notebooks
-	$(BIN)/jupyter lab notebooks
+	$(PY) -m jupyter lab notebooks
 
 figures: .venv/core        ## redraw figures/ from the shipped checkpoints
-	$(BIN)/minigemma figures --out figures
+	$(PY) -m minigemma figures --out figures
 
 evaluate: .venv/core       ## what the shipped checkpoints can do, on data they never saw
-	$(BIN)/minigemma evaluate
+	$(PY) -m minigemma evaluate
+
+site: .venv/dev            ## the notebooks as a static site in _site (fetches its scripts with npm, once)
+	$(INSTALL) --editable '.[site]'
+	$(PY) notebooks/site/build.py
+
+lite: .venv/dev            ## the notebooks with Python in the browser, in _lite
+	$(INSTALL) --editable '.[lite]'
+	$(PY) notebooks/lite/build.py
+
+train: .venv/reference     ## train both shipped checkpoints again (some hours; training/README.md)
+	$(INSTALL) --editable '.[train]'
+	$(PY) -m training.train mini-e
+	$(PY) -m training.train mini-a4b
 
 clean:                     ## remove the environment and everything that was generated
-	rm -rf .venv out _site _lite build *.egg-info
+	rm -rf .venv out _site _lite _lite.build build *.egg-info

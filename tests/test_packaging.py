@@ -1,6 +1,8 @@
 """pip and conda users get the same packages, and the README's commands exist."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -25,13 +27,56 @@ def test_environment_yml_agrees_with_pyproject():
     }
 
 
-def test_every_make_command_in_the_readme_exists():
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
-    named = set(re.findall(r"`?make ([a-z-]+)", (ROOT / "README.md").read_text()))
-    assert named <= targets
+def make_targets():
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
 
 
-def test_nothing_large_and_no_private_path_in_the_package():
-    for path in (ROOT / "minigemma").rglob("*"):
-        if path.is_file():
-            assert path.stat().st_size < 20 * 2**20, path
+def test_every_make_command_in_the_readmes_exists():
+    for page in [ROOT / "README.md", *ROOT.glob("*/README.md")]:
+        named = re.findall(r"^make ([a-z-]+)|`make ([a-z-]+)", page.read_text(), re.M)
+        assert {one or other for one, other in named} <= make_targets(), page
+
+
+def test_every_command_of_the_makefile_is_a_target_with_a_word_about_it():
+    makefile = (ROOT / "Makefile").read_text()
+    assert set(re.search(r"^.PHONY: (.*)$", makefile, re.M)[1].split()) == make_targets()
+    assert set(re.findall(r"^([a-z-]+):.*## \S", makefile, re.M)) == make_targets()
+    for script in re.findall(r"\$\(PY\) (?!-)(\S+)", makefile):
+        assert (ROOT / script).exists(), script
+
+
+def test_extras_that_a_message_or_a_page_names_exist():
+    extras = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), ROOT / "Makefile", *(ROOT / "minigemma").rglob("*.py")]:
+        for names in re.findall(r"(?:minigemma|pip install -e \"\.|editable '\.)\[([a-z0-9,]+)\]", path.read_text()):
+            assert set(names.split(",")) <= extras, path
+
+
+def test_every_file_of_the_package_is_in_its_wheel():
+    package = ROOT / "minigemma"
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["minigemma"]
+    data = {path for pattern in patterns for path in package.glob(pattern)}
+    assert package / "py.typed" in data
+    for path in package.rglob("*"):
+        if path.is_dir() or "__pycache__" in path.parts:
+            continue
+        assert path.stat().st_size < 20 * 2**20, path
+        if path.suffix == ".py":
+            folders = [each for each in path.parents if each.is_relative_to(package)]
+            missing = [each for each in folders if not (each / "__init__.py").exists()]
+            assert not missing, f"{missing[0]} has modules and no __init__.py, so it is left out"
+        else:
+            assert path in data, f"{path} matches no pattern of package-data"
+
+
+def test_what_the_browser_lacks_is_not_imported():
+    """safetensors, tokenizers, torch and the like have no build there: the package itself must import without them."""
+    code = """
+import sys
+for name in ("safetensors", "tokenizers", "torch", "transformers", "huggingface_hub", "ipywidgets", "IPython"):
+    sys.modules[name] = None
+import minigemma, minigemma.__main__, minigemma.plots, minigemma.info, minigemma.download
+print("fine")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "fine\n", done.stderr
