@@ -1,13 +1,23 @@
 """Names, shapes and counts against the figures published for the released files, and against transformers."""
 
 import math
+import re
+from pathlib import Path
 
 import pytest
 from small_models import SHAPES, small_config
 
 from minigemma.config import PRESETS
 from minigemma.hub_config import to_hub
-from minigemma.parameters import AUDIO, TEXT, VISION, parameter_count, tensor_shapes, unused_tensors
+from minigemma.parameters import (
+    AUDIO,
+    TEXT,
+    VISION,
+    parameter_count,
+    parameters_in_use,
+    tensor_shapes,
+    unused_tensors,
+)
 
 #                   tensors and parameters: in the released file         as the reference builds the model
 TOTALS = {
@@ -76,6 +86,20 @@ def test_a_few_shapes():
     assert shapes[TEXT + "layers.15.mlp.gate_proj.weight"] == (12288, 1536)
     assert shapes[TEXT + "layers.19.self_attn.v_proj.weight"] == (512, 1536)
     assert shapes["model.audio_tower.layers.3.self_attn.post.output_max"] == ()
+
+
+def test_the_page_about_released_weights_says_the_same():
+    page = (Path(__file__).parent.parent / "RELEASED_WEIGHTS.md").read_text()
+    columns = {"tensors in the file": [], "parameters in the file": [], "parameters of the model": [],
+               "read for one token of text": []}  # fmt: skip
+    for name, config in PRESETS.items():
+        (tensors, stored), (_, parameters) = TOTALS[name]
+        numbers = tensors, stored, parameters, parameters_in_use(config)
+        for column, number in zip(columns.values(), numbers, strict=True):
+            column.append(f"{number:,}")
+    for row, numbers in columns.items():
+        assert f"| {row} | {' | '.join(numbers)} |" in page
+    assert len(re.search(r"```\n(0\.01782[^`]*)```", page)[1].split()) == PRESETS["E2B"].text.num_hidden_layers
 
 
 @pytest.mark.reference
