@@ -317,6 +317,7 @@ def endpoint(fake):
     server.server_close()
 
 
+@pytest.mark.reference  # where the library is
 def test_with_the_real_library(endpoint, repository, tmp_path):
     library = pytest.importorskip("huggingface_hub")
     hub = Hub(library.HfApi(endpoint=endpoint, token=False), library.HfFileSystem(endpoint=endpoint, token=False))
@@ -325,6 +326,7 @@ def test_with_the_real_library(endpoint, repository, tmp_path):
         assert (tmp_path / name).read_bytes() == (repository / name).read_bytes()
 
 
+@pytest.mark.reference  # where the library is
 def test_the_real_library_without_a_network(tmp_path):
     library = pytest.importorskip("huggingface_hub")
     nowhere = "http://127.0.0.1:9"
