@@ -146,15 +146,21 @@ class Data:
         return self._pad("text", rows)
 
     def _recall(self, size: int) -> Batch:
-        samples = []
-        for i in range(size):
-            if i % 8 == 7:
-                pieces, n = text.chat_sums(self.random, 14), 14
+        """Stories with questions; in training also plain repetition, and every question several times."""
+        samples, learning = [], self.split == "train"
+        for _ in range(size):
+            kind = self.random.choice(("story", "story", "chat", "repeat", "sums") if learning else ("story", "chat"))
+            if kind == "repeat":
+                samples.append(self._sample(text.repeated(self.random, self.random.randint(10, 70)), []))
+                continue
+            if kind == "sums":
+                pieces, asked = text.chat_sums(self.random, 12), 12
             else:
                 n, fillers = self.random.choice((1, 2, 3, 4, 5, 6, 8)), self.random.choice((0, 2, 6, 12, 18, 24))
                 n = min(n, 5) if fillers < 6 else n
-                pieces = text.story(self.random, n, fillers, chat=i % 2 == 0, questions=n)
-            samples.append(self._sample(pieces, ["sum" if i % 8 == 7 else "recall"] * n))
+                asked = min(3 * n, 12 if kind == "story" else 8) if learning else n
+                pieces = text.story(self.random, n, fillers, chat=kind == "chat", questions=asked)
+            samples.append(self._sample(pieces, ["sum" if kind == "sums" else "recall"] * asked))
         return self._pad("recall", samples)
 
     def _pictures(self, kind: str, size: int, aspect: tuple[int, int] | None) -> Batch:
@@ -168,7 +174,7 @@ class Data:
                 made, turns = pictures.digit_scene(self.random, wh, self.split, number)
             else:
                 made = pictures.scene(self.random, wh)
-                turns = pictures.scene_questions(self.random, made)[:6]
+                turns = pictures.scene_questions(self.random, made)[:10]
             pixels.append(pictures.patches(pictures.draw(made)))
             labels.append(cell_labels(made))
             samples.append(self._asked("<|image|>", turns, {"image": wh[0] * wh[1] // 2304}))

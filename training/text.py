@@ -172,7 +172,8 @@ def story(random: Random, number: int = 6, fillers: int = 10, chat: bool = False
         at = random.randrange(len(sentences) + 1) if random.random() < 0.3 else len(sentences)
         sentences.insert(at, filler(random))
     text = " ".join(sentences)
-    asked = [random.choice(told) for _ in range(questions)] if questions > number else random.sample(told, questions)
+    rounds = -(-questions // number)  # every fact is asked for before one is asked for again
+    asked = [fact for _ in range(rounds) for fact in random.sample(told, number)][:questions]
     if chat:
         (_, first, answer), *rest = asked
         pieces: Pieces = [(f"<|turn>user\n{text} {first}<turn|>\n<|turn>model\n", 0.1), (f"{answer}<turn|>", 1.0)]
@@ -183,6 +184,13 @@ def story(random: Random, number: int = 6, fillers: int = 10, chat: bool = False
     for _, question, answer in asked:
         pieces += [(question, 0.1), (f" {answer}\n", 1.0)]
     return pieces
+
+
+def repeated(random: Random, length: int) -> Pieces:
+    """``length`` random words, and the same again: the plainest thing that must be looked up far back."""
+    kinds = (NAMES, OBJECTS, COLOURS, PLACES, [str(n) for n in range(10, 100)])
+    words = " ".join(random.choice(random.choice(kinds)) for _ in range(length))
+    return [(words + "\n", 0.0), (words + "\n", 0.99)]  # below 1: no answer to be scored
 
 
 def chat_sums(random: Random, turns: int) -> Pieces:

@@ -27,7 +27,7 @@ from .export import export
 from .muon import Muon, is_hidden_matrix
 from .tokenizer import SPECIAL, load_or_train
 
-SIZES = {"text": 4, "recall": 5, "digits": 8, "scenes": 6, "speech": 16, "both": 6}
+SIZES = {"text": 4, "recall": 4, "digits": 8, "scenes": 6, "speech": 16, "both": 6}
 TOWER_SIZES = {"small": 32, "digits": 12, "scenes": 12, "speech": 24}  # when only the encoders learn
 ALONGSIDE = {"small": 1.0, "speech": 0.4}  # how often the encoders learn alone beside the rest, per step
 MIXTURE = {  # how often a kind is drawn; each step takes one of words and one of senses
