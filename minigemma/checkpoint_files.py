@@ -65,7 +65,9 @@ def _find_files(directory: Path) -> dict[str, Place]:
         file = SafetensorsFile(single)
         return {name: (file, name) for name in file.entries}
     if not index.exists():
-        raise CheckpointError(f"{directory} has neither model.safetensors nor model.safetensors.index.json")
+        raise CheckpointError(
+            f"{directory} has neither model.safetensors nor model.safetensors.index.json{_unfinished(directory)}"
+        )
     try:
         names = read_json(index).get("weight_map")
     except ConfigError as error:
@@ -84,8 +86,12 @@ def _shard(directory: Path, shard: str, index: Path) -> SafetensorsFile:
     if Path(shard).name != shard or "\\" in shard or "\0" in shard or not shard.endswith(".safetensors"):
         raise CheckpointError(f"{index} names the shard {short(shard)}; expected a .safetensors file beside it")
     if not (directory / shard).is_file():
-        raise CheckpointError(f"{index} names the shard {short(shard)}, which is not there")
+        raise CheckpointError(f"{index} names the shard {short(shard)}, which is not there{_unfinished(directory)}")
     return SafetensorsFile(directory / shard)
+
+
+def _unfinished(directory: Path) -> str:
+    return "; a download is not finished: run it again" if any(directory.glob("*.safetensors.part")) else ""
 
 
 def _hub_names(place: dict[str, Place]) -> dict[str, Place]:

@@ -154,6 +154,8 @@ def test_goes_on_in_the_middle_of_a_file(fake, repository, tmp_path):
     arrived = (tmp_path / "model.safetensors.part").stat().st_size
     assert arrived > 50_000
     assert not (tmp_path / "model.safetensors").exists()
+    with pytest.raises(CheckpointError, match="a download is not finished: run it again"):
+        Checkpoint(tmp_path)
     sent, fake.fail_after = fake.sent, None
     assert fetch(fake, tmp_path) == 0
     small = sum((repository / name).stat().st_size for name in NAMES - {"model.safetensors", "tokenizer.json"})
