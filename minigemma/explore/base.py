@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import ipywidgets as widgets
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from minigemma.errors import InputError, MinigemmaError
 from minigemma.model import Gemma4
+from minigemma.plots.style import slim
 from minigemma.trace import Trace
 
 DPI = 80  # drawn on every move of a slider, so no larger than a screen needs
@@ -82,10 +84,10 @@ class Explorer(widgets.VBox):
 
 def png(figure: Figure, dpi: int = DPI) -> bytes:
     """A Figure as the bytes of a PNG, without pyplot, so that nothing stays open."""
-    buffer = io.BytesIO()
     figure.set_dpi(dpi)
-    FigureCanvasAgg(figure).print_png(buffer)  # draws once, where savefig draws twice
-    return buffer.getvalue()
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # once, where savefig draws twice
+    return slim(Image.fromarray(np.asarray(canvas.buffer_rgba())))
 
 
 def _alert(text: str) -> str:

@@ -20,6 +20,7 @@ from matplotlib.colors import Colormap, Normalize, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
+from PIL import Image
 
 from minigemma.config import GLOBAL, Config, TextConfig
 from minigemma.errors import InputError
@@ -27,6 +28,7 @@ from minigemma.errors import InputError
 # Sizes in points and inches. A figure 6.4 in wide with 12 pt type can still be read at a third of a slide.
 SMALL, TEXT, TITLE = 11.0, 12.0, 13.0
 WIDTH = 6.4
+FEW_COLOURS = 8192  # maps and lines with smooth edges have fewer, a photograph has more
 
 # One meaning a colour, in every picture (Okabe & Ito's colour-blind-safe set and two lighter tints).
 LOCAL_COLOUR, LOCAL_SHARED = "#0072B2", "#8EC4E8"  # a local layer; one that reads another layer's keys and values
@@ -47,7 +49,16 @@ class Picture(Figure):
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
         self.savefig(buffer, format="png", bbox_inches="tight")
-        return buffer.getvalue()
+        return slim(Image.open(buffer))
+
+
+def slim(picture: Image.Image) -> bytes:
+    """A picture as PNG, a third as large: 256 colours where nobody sees it; one with photographs keeps all."""
+    picture, buffer = picture.convert("RGB"), io.BytesIO()
+    if picture.getcolors(FEW_COLOURS) is not None:
+        picture = picture.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    picture.save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 def canvas(width: float = WIDTH, height: float = 4.0) -> Figure:
