@@ -99,7 +99,7 @@ def masked_scores(queries: np.ndarray, keys: np.ndarray, first: np.ndarray, last
     scores = (grouped @ keys.transpose(1, 2, 0)).reshape(H, t, s)  # a group's heads share one product
     if first.max() > 0 or last.min() < s - 1:
         key = np.arange(s)
-        scores[:, (key < first[:, None]) | (key > last[:, None])] = -np.inf
+        np.copyto(scores, -np.inf, where=(key < first[:, None]) | (key > last[:, None]))
     return scores
 
 

@@ -16,6 +16,7 @@ from minigemma import vision as seeing
 from minigemma.cache import KVCache
 from minigemma.checkpoint import Checkpoint, Weights
 from minigemma.config import Config, read_config
+from minigemma.config_checks import short
 from minigemma.decoder import Context, run_layers
 from minigemma.errors import CheckpointError, InputError
 from minigemma.gemma3.weights import Gemma3Weights
@@ -276,7 +277,7 @@ def _place(x: np.ndarray, where: np.ndarray, soft: list[np.ndarray], kind: str) 
     # several may stand side by side in one run, but none may go on in another run (or another call)
     if sum(runs) != sum(given) or not {*accumulate(runs)} <= {*accumulate(given)}:
         raise InputError(
-            f"the prompt has {kind} placeholders in runs of {runs or 0}; the {len(soft)} given {kind}s make {given or 0} "
-            f"soft tokens. Every {kind} needs a run of its own length, and all of it in one call"
+            f"the prompt's runs of {kind} placeholders are {short(runs)} tokens long; the given {kind}s make "
+            f"{short(given)} soft tokens. Each needs a run of its own length, and all of it in one call"
         )
     x[where] = np.concatenate(soft)

@@ -26,7 +26,7 @@ def route(
     probabilities = watch("router_probabilities", softmax(scores))
 
     index = watch("expert_index", np.argsort(-probabilities, axis=-1, kind="stable")[:, :top_k])
-    weight = np.take_along_axis(probabilities, index, axis=-1)  # (T, k)
+    weight = probabilities[np.arange(len(x))[:, None], index]  # (T, k)
     weight /= weight.sum(axis=-1, keepdims=True)
     return index, watch("expert_weight", weight * weights["per_expert_scale"][index])
 
@@ -37,10 +37,10 @@ def experts(x: np.ndarray, index: np.ndarray, weight: np.ndarray, weights: Weigh
     Tokens are grouped by expert, so each chosen expert is one matrix product, and the others are not even read.
     """
     output = np.zeros_like(x)
-    for expert in np.unique(index):
+    for expert in np.flatnonzero(np.bincount(index.ravel())).tolist():
         tokens, slot = np.nonzero(index == expert)
-        gate_up = weights.rows("gate_up_proj", [expert])[0]  # (2F, D): the gate first, then up
-        gate, up = np.split(linear(x[tokens], gate_up), 2, axis=-1)  # (t, F) each
-        inner = gelu(gate) * up * weight[tokens, slot, None]
+        gate_up = linear(x[tokens], weights.rows("gate_up_proj", [expert])[0])  # (t, 2F): the gate first, then up
+        width = gate_up.shape[-1] // 2
+        inner = gelu(gate_up[:, :width]) * gate_up[:, width:] * weight[tokens, slot, None]
         output[tokens] += linear(inner, weights.rows("down_proj", [expert])[0])
     return output

@@ -72,8 +72,13 @@ def soft_cap(x: np.ndarray, cap: float | None) -> np.ndarray:
     return capped
 
 
+FEW = 128  # tokens; up to here BLAS is 10 to 40 % faster with the larger matrix on the left
+
+
 def linear(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """``x @ weight.T``: x (..., in), weight (out, in) as checkpoints store it -> (..., out). No bias in Gemma 4."""
+    if x.ndim == 2 and 1 < len(x) <= FEW:
+        return np.ascontiguousarray((weight @ x.T).T)
     return x @ weight.T
 
 
