@@ -1,13 +1,13 @@
 """Time and memory of the sound encoder against the length of the sound: both grow in proportion to it.
 
-Run as ``python benchmarks/audio_linear.py [layers]``. The tower has the released width and random weights; it has two
-layers (of the released twelve) unless told otherwise, because random weights of all twelve take 1.2 GB.
+Run as ``python benchmarks/audio_linear.py [layers] [--reference]``. The tower has the released width, random weights
+and two layers (of the released twelve) unless told otherwise: random weights of all twelve take 1.2 GB.
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
-import sys
 import time
 import tracemalloc
 
@@ -16,35 +16,26 @@ import numpy as np
 from minigemma import audio
 from minigemma.audio import attention, naive
 from minigemma.checkpoint import Weights
-from minigemma.config import AudioConfig
+from minigemma.config import PRESETS, AudioConfig
+from minigemma.ops import relative_error
+from minigemma.parameters import tensor_shapes
 from minigemma.trace import Trace
 
 MB = 1e6
 
 
-def random_tower(config: AudioConfig) -> Weights:
-    """Weights of the released shapes, small enough that nothing overflows."""
-    rng, D = np.random.default_rng(0), config.hidden_size
-    C0, C1 = config.subsampling_conv_channels
-    heads = {"per_dim_scale": (D // config.num_attention_heads,), "relative_k_proj.weight": (D, D)}
-    linears = {f"self_attn.{n}.linear.weight": (D, D) for n in ("q_proj", "k_proj", "v_proj", "post")}
-    linears |= {"lconv1d.linear_start.linear.weight": (2 * D, D), "lconv1d.linear_end.linear.weight": (D, D)}
-    norms = ["norm_pre_attn", "norm_post_attn", "norm_out", "lconv1d.pre_layer_norm", "lconv1d.conv_norm"]
-    for n in (1, 2):
-        linears[f"feed_forward{n}.ffw_layer_1.linear.weight"] = (4 * D, D)
-        linears[f"feed_forward{n}.ffw_layer_2.linear.weight"] = (D, 4 * D)
-        norms += [f"feed_forward{n}.pre_layer_norm", f"feed_forward{n}.post_layer_norm"]
-    layer = linears | {f"self_attn.{name}": shape for name, shape in heads.items()}
-    layer |= {f"{name}.weight": (D,) for name in norms}
-    layer["lconv1d.depthwise_conv1d.weight"] = (D, 1, config.conv_kernel_size)
-    front = "subsample_conv_projection."
-    shapes = {f"{front}layer0.conv.weight": (C0, 1, 3, 3), f"{front}layer0.norm.weight": (C0,)}
-    shapes |= {f"{front}layer1.conv.weight": (C1, C0, 3, 3), f"{front}layer1.norm.weight": (C1,)}
-    shapes[f"{front}input_proj_linear.weight"] = (D, C0 // 4 * C1)
-    shapes |= {"output_proj.weight": (config.output_proj_dims, D), "output_proj.bias": (config.output_proj_dims,)}
-    for i in range(config.num_hidden_layers):
-        shapes |= {f"layers.{i}.{name}": shape for name, shape in layer.items()}
-    return Weights.of({name: rng.standard_normal(shape, np.float32) * 0.03 for name, shape in shapes.items()})
+def random_tower(config: AudioConfig) -> dict[str, np.ndarray]:
+    """Weights of the released names and shapes, small enough that nothing overflows, clip bounds out of the way."""
+    rng, prefix = np.random.default_rng(0), "model.audio_tower."
+    whole = tensor_shapes(dataclasses.replace(PRESETS["E2B"], audio=config))
+    tensors = {}
+    for name, shape in whole.items():
+        if not name.startswith(prefix):
+            continue
+        tensor = 0.03 * rng.standard_normal(shape, np.float32) + ("norm" in name)
+        bound = {"min": -50.0, "max": 50.0}.get(name.rsplit("_", 1)[-1])
+        tensors[name.removeprefix(prefix)] = np.asarray(tensor if bound is None else bound, np.float32)
+    return tensors
 
 
 def measure(work) -> tuple[float, float]:
@@ -61,10 +52,56 @@ def measure(work) -> tuple[float, float]:
     return min(times), peak / MB
 
 
+def compare(tensors: dict[str, np.ndarray], config: AudioConfig, rounds: int = 5) -> None:
+    """30 s of sound, here and in the installed transformers (float32, PyTorch), by turns; the median of each."""
+    import torch
+    from transformers.models.gemma4.configuration_gemma4 import Gemma4AudioConfig
+    from transformers.models.gemma4.feature_extraction_gemma4 import Gemma4AudioFeatureExtractor
+    from transformers.models.gemma4.modeling_gemma4 import Gemma4AudioModel
+
+    tower = Gemma4AudioModel(Gemma4AudioConfig(**dataclasses.asdict(config), attn_implementation="eager")).eval()
+    tower.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in tensors.items()})
+    extractor, weights = Gemma4AudioFeatureExtractor(), Weights.of(tensors)
+    wave = (0.1 * np.random.default_rng(1).standard_normal(480_000)).astype(np.float32)
+    mel = audio.log_mel(wave, 16_000)
+    features, valid = torch.from_numpy(mel)[None], torch.ones(1, len(mel), dtype=torch.bool)
+
+    @torch.no_grad()
+    def reference():
+        return tower(features, valid).last_hidden_state[0].numpy()
+
+    works = {
+        "mel, reference": lambda: extractor([wave], return_tensors="np"),
+        "mel, minigemma": lambda: audio.log_mel(wave, 16_000),
+        "encoder, reference": reference,
+        "encoder, minigemma": lambda: audio.encode(mel, weights, config),
+    }
+    times: dict[str, list[float]] = {name: [] for name in works}
+    error = relative_error(works["encoder, minigemma"](), reference())  # also the first, slow run of both
+    for _ in range(rounds):
+        for name, work in works.items():
+            start = time.perf_counter()
+            work()
+            times[name].append(time.perf_counter() - start)
+    middle = {name: float(np.median(seconds)) for name, seconds in times.items()}
+    threads = torch.get_num_threads()
+    print(f"30 s of sound beside transformers ({threads} threads), medians of {rounds} rounds by turns:")
+    for part in ("mel", "encoder"):
+        ours, theirs = middle[f"{part}, minigemma"], middle[f"{part}, reference"]
+        print(f"  {part:8} {ours:6.3f} s, reference {theirs:6.3f} s: {theirs / ours:.2f} times as fast")
+    print(f"  relative error of the soft tokens {error:.1e}")
+
+
 def main() -> None:
-    layers = int(sys.argv[1]) if len(sys.argv) > 1 else 2
-    config = dataclasses.replace(AudioConfig(), num_hidden_layers=layers)
-    weights = random_tower(config)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("layers", nargs="?", type=int, default=2, help="of the released twelve; each takes 100 MB")
+    parser.add_argument("--reference", action="store_true", help="compare with the installed transformers and stop")
+    options = parser.parse_args()
+    config = dataclasses.replace(AudioConfig(), num_hidden_layers=options.layers)
+    tensors = random_tower(config)
+    if options.reference:
+        return compare(tensors, config)
+    weights, layers = Weights.of(tensors), options.layers
     print(f"Sound encoder, {config.hidden_size} wide, {layers} layers: waveform → mel → soft tokens")
     print("  sound   tokens   mel time    peak     encoder time   peak    ms, MB a token   one pattern watched, peak")
     rng = np.random.default_rng(1)
