@@ -4,6 +4,8 @@ from minigemma.plots.attention import attention_head, attention_row
 from minigemma.plots.attention_grid import attention_grid, attention_view
 from minigemma.plots.cache import bytes_ladder, key_value_residual, kv_cache_bytes, prefill_decode, storage_tiles
 from minigemma.plots.conformer import chunk_mask, conformer_path, relative_bias, relative_shift, sound_reach
+from minigemma.plots.generations import key_against_value, value_sizes
+from minigemma.plots.heads import head_habits
 from minigemma.plots.lens import logit_lens, soft_cap_curve
 from minigemma.plots.moe import (
     active_parameters,
@@ -59,7 +61,9 @@ __all__ = [
     "expert_load",
     "frame_stages",
     "generation_window",
+    "head_habits",
     "head_wiring",
+    "key_against_value",
     "key_value_residual",
     "kv_cache_bytes",
     "kv_sharing_arcs",
@@ -95,6 +99,7 @@ __all__ = [
     "storage_tiles",
     "token_span",
     "token_strip",
+    "value_sizes",
     "waveform_and_mel",
     "wavelengths",
 ]
