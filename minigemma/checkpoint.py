@@ -20,72 +20,12 @@ from .errors import CheckpointError
 from .memory import available_memory, parse_size, show_size
 from .parameters import TEXT
 from .safetensors_file import Entry
+from .weights import Weights, count_nonfinite, cuts, describe_nonfinite
 
 __all__ = ["Checkpoint", "Weights", "save_checkpoint"]
 
-_TILE = 2**20  # values of a tile: 4 MB widened, which stay near the processor until they are used
 _SMALL = 2**16  # bytes; norms and scalars are always kept
 _LOOKED_UP = "embed_tokens_per_layer.weight"  # a table of which a token needs one row: never kept whole
-
-
-class Weights(Mapping[str, np.ndarray]):
-    """The tensors below a prefix: ``weights["q_proj.weight"]`` is a float32 array; ``under("layers.0.")`` narrows.
-
-    The hub's own names are used throughout; a model function is given weights narrowed to its own part.
-    """
-
-    def __init__(self, source: Mapping[str, np.ndarray], prefix: str = ""):
-        self._source, self._prefix = source, prefix
-
-    @classmethod
-    def of(cls, arrays: Mapping[str, np.ndarray]) -> Weights:
-        """Wrap plain arrays (tests, notebooks, weights made by hand)."""
-        return cls({name: np.asarray(array, np.float32) for name, array in arrays.items()})
-
-    def under(self, prefix: str) -> Weights:
-        """The tensors whose names start with ``prefix``, named by what follows it."""
-        return Weights(self._source, self._prefix + prefix)
-
-    def rows(self, name: str, ids: Sequence[int] | np.ndarray) -> np.ndarray:
-        """``weights[name][ids]`` without widening the rest of the table: ids (N,) -> (N, ...) float32."""
-        source_rows = getattr(self._source, "rows", None)
-        full = self._prefix + name
-        return source_rows(full, ids) if source_rows else self._source[full][ids]
-
-    def tiles(self, name: str, rows_per_tile: int | None = None) -> Iterator[tuple[slice, np.ndarray]]:
-        """A large matrix in tiles along its first axis: pairs of (which rows, those rows (n, ...) float32)."""
-        source_tiles = getattr(self._source, "tiles", None)
-        full = self._prefix + name
-        if source_tiles:
-            return source_tiles(full, rows_per_tile)
-        whole = self._source[full]
-        return ((rows, whole[rows]) for rows in _cuts(whole.shape, rows_per_tile))
-
-    def prefetch(self, names: Iterable[str]) -> None:
-        """Have the named tensors read from disk in the background, where they come from a disk."""
-        source_prefetch = getattr(self._source, "prefetch", None)
-        if source_prefetch:
-            source_prefetch(self._prefix + name for name in names)
-
-    def find_nonfinite(self) -> list[str]:
-        """The tensors with NaN or infinite values, and how many: for a model whose output is not finite."""
-        source_find = getattr(self._source, "find_nonfinite", None)
-        if source_find:
-            return source_find()
-        counts = ((name, *_count_nonfinite(array), array.size) for name, array in self._source.items())
-        return [_nonfinite(*each) for each in counts if each[1] or each[2]]
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        return self._source[self._prefix + name]
-
-    def __contains__(self, name: object) -> bool:
-        return f"{self._prefix}{name}" in self._source
-
-    def __iter__(self) -> Iterator[str]:
-        return (name[len(self._prefix) :] for name in self._source if name.startswith(self._prefix))
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
 
 
 class Checkpoint(Mapping[str, np.ndarray]):
@@ -151,10 +91,10 @@ class Checkpoint(Mapping[str, np.ndarray]):
         shape = self._entry(name).shape
         if name in self._resident or self._has_room(name, 4 * self._entry(name).size):
             whole = self[name]
-            yield from ((rows, whole[rows]) for rows in _cuts(shape, rows_per_tile))
+            yield from ((rows, whole[rows]) for rows in cuts(shape, rows_per_tile))
             return
         file, stored = self._place[name]
-        for rows in _cuts(shape, rows_per_tile):
+        for rows in cuts(shape, rows_per_tile):
             flat = file.flat(stored, rows.start, rows.stop)
             yield rows, _read_only(_float32(flat, self._scratch).reshape(-1, *shape[1:]))
 
@@ -178,12 +118,12 @@ class Checkpoint(Mapping[str, np.ndarray]):
         for name in self:
             file, stored = self._place[name]
             nans = infinities = 0
-            for rows in _cuts(self.shape(name), None):
+            for rows in cuts(self.shape(name), None):
                 flat = file.flat(stored, rows.start, rows.stop)
-                counts = _count_nonfinite(_float32(flat, self._scratch))
+                counts = count_nonfinite(_float32(flat, self._scratch))
                 nans, infinities = nans + counts[0], infinities + counts[1]
             if nans or (infinities and not name.endswith(("put_min", "put_max"))):
-                found.append(_nonfinite(name, nans, infinities, self._entry(name).size))
+                found.append(describe_nonfinite(name, nans, infinities, self._entry(name).size))
         return found
 
     def _entry(self, name: str) -> Entry:
@@ -231,24 +171,9 @@ def _float32(stored: np.ndarray, scratch: Scratch | None = None) -> np.ndarray:
     return widen(stored.reshape(-1), out).reshape(stored.shape)
 
 
-def _count_nonfinite(values: np.ndarray) -> tuple[int, int]:
-    return int(np.isnan(values).sum()), int(np.isinf(values).sum())
-
-
-def _nonfinite(name: str, nans: int, infinities: int, size: int) -> str:
-    return f"{name} ({nans} NaN and {infinities} infinite of {size} values)"
-
-
 def _read_only(array: np.ndarray) -> np.ndarray:
     array.flags.writeable = False
     return array
-
-
-def _cuts(shape: tuple[int, ...], rows_per_tile: int | None) -> Iterator[slice]:
-    """Slices of the first axis, each of so many rows or about four megabytes."""
-    rows = shape[0] if shape else 1
-    step = rows_per_tile or max(1, _TILE // max(1, math.prod(shape[1:])))
-    return (slice(first, min(first + step, rows)) for first in range(0, rows, step))
 
 
 def _decide(memory: str | int | None, whole: int) -> tuple[int, str]:
