@@ -1,25 +1,23 @@
 """Text to token ids and back, as a checkpoint's tokenizer.json says.
 
-Special tokens are cut out of the text first. In what is left, spaces become "▁"; characters without an entry in the
-vocabulary become the bytes of their UTF-8; then neighbours are merged (``minigemma.bpe``).
+Special tokens are cut out of the text first (``minigemma.added_tokens``). In what is left, spaces become "▁", and
+neighbouring characters are merged (``minigemma.bpe``).
 """
 
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from minigemma.added_tokens import Finder
-from minigemma.bpe import merge
+from minigemma.bpe import Encoder
 from minigemma.chat import render_messages
 from minigemma.errors import InputError, TokenizerError
 from minigemma.tokenizer_file import TokenizerFile, read_tokenizer
 
-_MOST_WORDS = 50_000  # remembered, so that a word that comes again costs one look-up
 _VISIBLE = str.maketrans({"\n": "↵", "\t": "⇥", "▁": "␣", " ": "␣"})
 
 
@@ -32,7 +30,7 @@ class Tokenizer:
         self._ids = self.vocabulary | {token.content: token.id for token in file.added}
         self._raw = Finder([token for token in file.added if not token.normalized])
         self._normalized = Finder([token for token in file.added if token.normalized], file.normalize)
-        self._words: dict[str, list[int]] = {}
+        self.encoder = Encoder(file)
 
     @classmethod
     def from_directory(cls, path: str | Path) -> Tokenizer:
@@ -69,58 +67,8 @@ class Tokenizer:
         for part in self._raw.cut(text):
             pieces = self._normalized.cut(self.file.normalize(part)) if isinstance(part, str) else [part]
             for piece in pieces:
-                if isinstance(piece, str):
-                    self._encode_plain(piece, ids)
-                else:
-                    ids.append(piece.id)
+                ids += self.encoder.encode(piece) if isinstance(piece, str) else [piece.id]
         return ids
-
-    def _encode_plain(self, text: str, ids: list[int]) -> None:
-        """Add the ids of normalized text without added tokens to ``ids``."""
-        words = self._words
-        for word in self._boundary.split(text) if self._boundary else [text]:
-            found = words.get(word)
-            if found is None:
-                found = self._encode_word(word)
-                if len(words) >= _MOST_WORDS:
-                    words.clear()
-                words[word] = found
-            ids += found
-
-    def _encode_word(self, word: str) -> list[int]:
-        symbols: list[str] = []
-        unknown = False  # whether the last character was
-        for character in word:
-            known = self._symbols(character)
-            if known:
-                symbols += known
-            elif self.file.unknown is not None and not (unknown and self.file.fuse_unknown):
-                symbols.append(self.file.unknown)
-            unknown = not known
-        try:
-            return [self.vocabulary[symbol] for symbol in merge(symbols, self.file.ranks)]
-        except KeyError as error:
-            raise TokenizerError(f"the merges make {error}, which the vocabulary does not have") from None
-
-    def _symbols(self, character: str) -> list[str]:
-        """A character as entries of the vocabulary: itself, else the bytes of its UTF-8, else none."""
-        if character in self.vocabulary:
-            return [character]
-        symbols = [f"<0x{byte:02X}>" for byte in character.encode()] if self.file.byte_fallback else []
-        return symbols if all(symbol in self.vocabulary for symbol in symbols) else []
-
-    @cached_property
-    def _boundary(self) -> re.Pattern | None:
-        """Where words may be cut apart.
-
-        A file may ask for cuts after a string. Besides, no merge reaches across "▁" and the character before it if no
-        entry has the two side by side: cut there, the ids stay the same, and most words have been met already.
-        """
-        cuts = [f"(?<={re.escape(self.file.splits_after)})"] if self.file.splits_after else []
-        if "▁" in self.vocabulary and self.file.unknown is not None:  # else characters vanish, and others meet
-            inside = {token[i - 1] for token in self.vocabulary if "▁" in token for i in _places("▁", token) if i}
-            cuts.append(f"(?<=[^{re.escape(''.join(sorted(inside | {'▁'})))}])(?=▁)")
-        return re.compile("|".join(cuts)) if cuts else None
 
     def decode(self, ids: Iterable[int], skip_special: bool = False) -> str:
         """Ids -> text. skip_special: leave out special tokens. Bytes that are not UTF-8 become "�", one each.
@@ -198,10 +146,6 @@ class Tokenizer:
             more = [self.special(begin), *[i] * next(waiting), self.special(end)] if i == placeholder else [i]
             expanded += more
         return expanded
-
-
-def _places(character: str, text: str) -> list[int]:
-    return [i for i, other in enumerate(text) if other == character]
 
 
 def _index(i: Any) -> int:
