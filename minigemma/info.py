@@ -23,11 +23,11 @@ def describe(name: str) -> str:
         directory = find_checkpoint(name)
         config = read_config(directory)
         files = [_files(directory, config)]
-    parts = [f"{name}: {_summary(config)}", *files, _parameters(config), _schedule(config), _cache(config)]
+    parts = [f"{name}: {summary(config)}", *files, _parameters(config), _schedule(config), _cache(config)]
     return "\n\n".join(parts)
 
 
-def _summary(config: Config) -> str:
+def summary(config: Config) -> str:
     text = config.text
     senses = ["text"] + ["images"] * (config.vision is not None) + ["sound"] * (config.audio is not None)
     parts = [
