@@ -68,6 +68,14 @@ def test_names_in_a_trace(tower):
     assert trace["vision.layers.0.feed_forward.gate"].shape == (N, config.intermediate_size)
 
 
+def test_watching_changes_nothing(tower, monkeypatch):
+    """A traced pass keeps whole patterns, a plain one works in blocks of queries: here three to a head."""
+    _, config, weights, images = tower
+    monkeypatch.setattr("minigemma.vision.encoder.SCORES_AT_ONCE", 20 * len(images[0][0]))
+    plain = vision.encode(*images[0], weights.under("vision_tower."), config)
+    assert relative_error(plain, vision.encode(*images[0], weights.under("vision_tower."), config, Trace())) < 1e-6
+
+
 def test_an_edit_changes_the_result(tower):
     _, config, weights, images = tower
     plain = vision.encode(*images[0], weights.under("vision_tower."), config)

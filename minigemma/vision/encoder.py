@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigemma.attention import Rotation, attend
+from minigemma.attention import SCORES_AT_ONCE, Rotation, attend
 from minigemma.checkpoint import Weights
 from minigemma.config import VisionConfig
 from minigemma.errors import InputError
@@ -133,9 +133,27 @@ def self_attention(
     queries = watch("queries", rotate_2d(rms_norm(heads_of("q_proj."), weights["q_norm.weight"], eps), rotations))
     keys = watch("keys", rotate_2d(rms_norm(heads_of("k_proj."), weights["k_norm.weight"], eps), rotations))
     values = watch("values", rms_norm(heads_of("v_proj."), None, eps))  # (N, H, K), never rotated
-    first, last = np.zeros(N, int), np.full(N, N - 1)
-    heads = watch("heads", attend(queries, keys, values, first, last, watch))  # (N, H, K)
+    heads = watch("heads", look_everywhere(queries, keys, values, watch))  # (N, H, K)
     return watch("output", clipped_linear(heads.reshape(N, -1), weights.under("o_proj.")))
+
+
+def look_everywhere(queries: np.ndarray, keys: np.ndarray, values: np.ndarray, watch: Watch = unwatched) -> np.ndarray:
+    """Each patch's weighted mean of all patches' values: three (N, H, K) -> (N, H, K). ``attend`` without a mask.
+
+    One head and a block of queries at a time: whole matrices for BLAS, and never more than 16 MB of scores.
+    """
+    N, H, _ = queries.shape
+    if watch.wants("pattern") or watch.wants("scores"):
+        return attend(queries, keys, values, np.zeros(N, int), np.full(N, N - 1), watch)
+    heads = np.empty_like(queries)
+    step = -(-SCORES_AT_ONCE // N)  # queries in a block
+    for head in range(H):
+        for rows in (slice(start, start + step) for start in range(0, N, step)):
+            scores = queries[rows, head] @ keys[:, head].T  # (n, N)
+            scores -= scores.max(axis=-1, keepdims=True)
+            weights = np.exp(scores, out=scores)
+            heads[rows, head] = (weights @ values[:, head]) / weights.sum(axis=-1, keepdims=True)
+    return heads
 
 
 def feed_forward(x: np.ndarray, weights: Weights, watch: Watch = unwatched) -> np.ndarray:

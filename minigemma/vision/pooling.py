@@ -32,9 +32,10 @@ def pool_patches(x: np.ndarray, positions: np.ndarray, pool: int = 3) -> np.ndar
 
     The place decides, not the order of the rows. Source: Gemma4VisionPooler.
     """
-    occupied, cell = np.unique(cells(positions, pool), return_inverse=True)
-    sums = np.zeros((len(occupied), x.shape[1]), np.float32)  # (n, D)
-    np.add.at(sums, cell, x)
+    cell = cells(positions, pool)
+    order = np.argsort(cell, kind="stable")
+    _, starts = np.unique(cell[order], return_index=True)
+    sums = np.add.reduceat(x[order], starts)  # (n, D): patches of one cell stand together now
     return sums * np.float32(math.sqrt(x.shape[1]) / pool**2)
 
 
