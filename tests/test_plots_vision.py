@@ -7,10 +7,10 @@ import vision_case as case
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from minigemma import vision
+from minigemma import plots, vision
 from minigemma.config import PRESETS
 from minigemma.errors import InputError
-from minigemma.plots import vision as plots
+from minigemma.vision.numbers import budget_table
 
 PHOTO = case.synthetic_photo()
 PATCHES, POSITIONS = vision.prepare(PHOTO, 70)
@@ -36,6 +36,8 @@ PICTURES = {
     "soft_token_grid": lambda: plots.soft_token_grid(PHOTO, POSITIONS, token=3),
     "soft_token_grid, values": lambda: plots.soft_token_grid(PHOTO, POSITIONS, np.arange(n), label="norm"),
     "soft_token_attention": lambda: plots.soft_token_attention(PHOTO, POSITIONS, RNG.random((3, n)), ["a", "$b", "\n"]),
+    "soft_token_readers": lambda: plots.soft_token_readers(PHOTO, POSITIONS, RNG.random((3, n)), 5, ["a", "$b", "\n"]),
+    "soft_token_readers, many": lambda: plots.soft_token_readers(PHOTO, POSITIONS, RNG.random((40, n)), 5),
     "image_mask": lambda: plots.image_mask(PROMPT, 8, [str(i) for i in PROMPT]),
     "image_mask, long": lambda: plots.image_mask(np.repeat(PROMPT, 8), 64),
 }
@@ -89,6 +91,25 @@ def test_soft_tokens_land_on_their_cells():
     assert (values > 0).sum() == 9
 
 
+def test_calculator_shows_the_table():
+    left, table, shapes = plots.budget_calculator(300, 200, 560).axes
+    assert left.get_title(loc="left") == "300 × 200 → 1344 × 912 pixels\n4,788 patches, 532 soft tokens"
+    cells = {at: cell.get_text().get_text() for at, cell in table.tables[0].get_celld().items()}
+    for line, row in enumerate(budget_table(300, 200), 1):
+        shown = [f"{row.budget:,}", f"{row.width:,} × {row.height:,}", f"{row.patches:,}", f"{row.soft_tokens:,}"]
+        assert [cells[line, column] for column in range(4)] == shown
+    marked = shapes.lines[-1].get_xydata()
+    np.testing.assert_allclose(marked, [[1.5, 532]])
+
+
+def test_readers_are_those_who_look_most():
+    weights = RNG.random((40, n))
+    weights[7] = 0
+    axes = plots.soft_token_readers(PHOTO, POSITIONS, weights, 5, list("abcdefgh" * 5), most=39).axes[1]
+    np.testing.assert_allclose([bar.get_width() for bar in axes.patches], np.delete(weights[:, 5], 7))
+    assert [label.get_text() for label in axes.get_yticklabels()] == list("abcdefg" + "abcdefgh" * 4)
+
+
 def test_what_does_not_fit_is_named():
     for call in (
         lambda: plots.patch_attention(PHOTO, POSITIONS, PATTERN[:, :, :-1], 0),
@@ -97,6 +118,11 @@ def test_what_does_not_fit_is_named():
         lambda: plots.patch_similarity(PATCHES[1:], POSITIONS, 0, PHOTO),
         lambda: plots.soft_token_grid(PHOTO, POSITIONS, np.arange(n + 1)),
         lambda: plots.soft_token_attention(PHOTO, POSITIONS, np.ones(n - 1)),
+        lambda: plots.soft_token_attention(PHOTO, POSITIONS, np.ones((2, n)), ["one"]),
+        lambda: plots.soft_token_grid(PHOTO, POSITIONS, token=n),
+        lambda: plots.soft_token_readers(PHOTO, POSITIONS, np.ones((2, n)), -1),
+        lambda: plots.image_mask(PROMPT, 8, ["too", "few"]),
+        lambda: plots.rope2d_angles(CONFIG, 30, 20, pairs=[18]),
         lambda: plots.position_tables(np.ones((3, 4))),
         lambda: plots.budget_calculator(100, 100, 99),
     ):

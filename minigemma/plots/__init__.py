@@ -2,11 +2,14 @@
 
 from minigemma.plots.attention import attention_head, attention_row
 from minigemma.plots.attention_grid import attention_grid, attention_view
+from minigemma.plots.budgets import budget_calculator, budgets, patch_grid, patch_numbers
 from minigemma.plots.cache import bytes_ladder, key_value_residual, kv_cache_bytes, prefill_decode, storage_tiles
 from minigemma.plots.conformer import chunk_mask, conformer_path, relative_bias, relative_shift, sound_reach
 from minigemma.plots.generations import key_against_value, value_sizes
 from minigemma.plots.heads import head_habits
+from minigemma.plots.image_mask import image_mask
 from minigemma.plots.lens import logit_lens, soft_cap_curve
+from minigemma.plots.looking import patch_attention, patch_similarity
 from minigemma.plots.moe import (
     active_parameters,
     branch_norms,
@@ -16,6 +19,7 @@ from minigemma.plots.moe import (
     router_waterfall,
 )
 from minigemma.plots.parameters import parameter_bars
+from minigemma.plots.places import position_tables, rope2d_angles, rope2d_similarity
 from minigemma.plots.ple import ple_bytes, ple_contribution, ple_parts, ple_row
 from minigemma.plots.reach import answer_by_window, dilution, receptive_field, spread
 from minigemma.plots.residual import rms_depth, rms_ladder, row_norms, score_histograms
@@ -30,6 +34,7 @@ from minigemma.plots.rope import (
 )
 from minigemma.plots.schedule import head_wiring, kv_sharing_arcs, layer_schedule
 from minigemma.plots.sequence import sequence_strip, token_strip
+from minigemma.plots.soft_tokens import soft_token_attention, soft_token_grid, soft_token_readers
 from minigemma.plots.spectrogram import (
     convolution_stages,
     frame_stages,
@@ -49,6 +54,8 @@ __all__ = [
     "attention_row",
     "attention_view",
     "branch_norms",
+    "budget_calculator",
+    "budgets",
     "bytes_ladder",
     "chunk_mask",
     "clock_faces",
@@ -63,6 +70,7 @@ __all__ = [
     "generation_window",
     "head_habits",
     "head_wiring",
+    "image_mask",
     "key_against_value",
     "key_value_residual",
     "kv_cache_bytes",
@@ -73,10 +81,15 @@ __all__ = [
     "mel_filter_bank",
     "pair_ruler",
     "parameter_bars",
+    "patch_attention",
+    "patch_grid",
+    "patch_numbers",
+    "patch_similarity",
     "ple_bytes",
     "ple_contribution",
     "ple_parts",
     "ple_row",
+    "position_tables",
     "prefill_decode",
     "qk_by_position",
     "receptive_field",
@@ -84,6 +97,8 @@ __all__ = [
     "relative_shift",
     "rms_depth",
     "rms_ladder",
+    "rope2d_angles",
+    "rope2d_similarity",
     "rope_angles",
     "rotation_bars",
     "router_heatmap",
@@ -93,6 +108,9 @@ __all__ = [
     "score_histograms",
     "sequence_strip",
     "soft_cap_curve",
+    "soft_token_attention",
+    "soft_token_grid",
+    "soft_token_readers",
     "sound_attention",
     "sound_reach",
     "spread",

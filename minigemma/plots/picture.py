@@ -19,15 +19,6 @@ COLUMNS, ROWS = "x (patches)", "y (patches)"  # axis labels
 Patch = int | tuple[int, int]  # a row of the list of patches, or a place (x, y)
 
 
-def image_frames(axes: Axes, is_image: np.ndarray, ends: np.ndarray) -> None:
-    """A frame around the square of every image."""
-    starts = np.flatnonzero(is_image & ~np.concatenate([[False], is_image[:-1]]))
-    for start in starts:
-        size = ends[start] - start + 1
-        square = Rectangle((start - 0.5, start - 0.5), size, size, fill=False, edgecolor=style.INK, lw=1.8, zorder=5)
-        axes.add_patch(square)
-
-
 def patch_row(positions: np.ndarray, patch: Patch) -> int:
     """The row of a patch named by its row or by its place (x, y)."""
     if isinstance(patch, tuple):
@@ -40,22 +31,28 @@ def patch_row(positions: np.ndarray, patch: Patch) -> int:
     return int(patch)
 
 
+def sides(positions: np.ndarray) -> tuple[int, int]:
+    """(columns, rows) of the grid that positions (N, 2) fill."""
+    columns, rows = positions.max(axis=0) + 1
+    return int(columns), int(rows)
+
+
 def on_grid(values: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """(N,) values of patches as a picture (rows, columns); NaN where there is no patch."""
-    columns, rows = positions.max(axis=0) + 1
+    columns, rows = sides(positions)
     picture = np.full((rows, columns), np.nan)
     picture[positions[:, 1], positions[:, 0]] = values
     return picture
 
 
 def pixels_of(image: Any, columns: int, rows: int, grey: bool = False) -> np.ndarray:
-    """The picture at the size of its patches, (H, W, 3), faded to grey where a map lies over it."""
+    """The picture at the size of its patches, (H, W, 3); dark and grey where a map lies over it."""
     from PIL import Image
 
     image = open_image(image)
     if image.size != (columns * PATCH, rows * PATCH):
         image = image.resize((columns * PATCH, rows * PATCH), Image.Resampling.BICUBIC)
-    return np.asarray(image.convert("L").convert("RGB") if grey else image)
+    return np.asarray(image.convert("L").point(lambda v: v * 0.7).convert("RGB") if grey else image)
 
 
 def show(axes: Axes, pixels: np.ndarray, columns: int, rows: int) -> None:
@@ -64,10 +61,15 @@ def show(axes: Axes, pixels: np.ndarray, columns: int, rows: int) -> None:
     ticks(axes, columns, rows)
 
 
-def overlay(axes: Axes, grey: np.ndarray, values: np.ndarray, norm: Any, columns: int, rows: int):
-    """A map (rows, columns) over the faded picture, clearer where it is larger; returns what the colour bar needs."""
+def overlay(
+    axes: Axes, grey: np.ndarray, values: np.ndarray, norm: Any, columns: int, rows: int, least: float = 0.1
+) -> Any:
+    """A map (rows, columns) over the grey picture, from ``least`` opaque to 0.85 where it is largest.
+
+    Returns what the colour bar needs.
+    """
     show(axes, grey, columns, rows)
-    alpha = np.clip(0.25 + 0.6 * np.ma.filled(norm(np.nan_to_num(values)), 0.0), 0.25, 0.85)
+    alpha = np.clip(least + (0.85 - least) * np.ma.filled(norm(np.nan_to_num(values)), 0.0), least, 0.85)
     return style.heatmap(axes, values, norm, aspect="equal", alpha=alpha)
 
 
@@ -109,9 +111,10 @@ def outline(axes: Axes, x: int, y: int, size: int, fill: bool = False) -> None:
         axes.add_patch(Rectangle((x - 0.5, y - 0.5), size, size, color=style.IMAGE_TOKEN, alpha=0.35))
 
 
-def figure_for(columns: int, rows: int, width: float) -> Figure:
-    """A canvas for one picture of this shape, neither flatter nor taller than a slide takes."""
-    return style.canvas(width, float(np.clip(width * rows / columns, 2.0, 9.0)) + 0.9)
+def figure_for(columns: int, rows: int, width: float, tallest: float = 6.2) -> Figure:
+    """A canvas for one picture of this shape: ``width`` inches, less where it would be taller than a slide takes."""
+    height = float(np.clip(width * rows / columns, 2.0, tallest))
+    return style.canvas(float(np.clip(height * columns / rows + 1.0, 6.4, width)), height + 1.1)
 
 
 def tiles(count: int, columns: int, rows: int) -> tuple[Figure, list[Axes]]:
@@ -119,5 +122,6 @@ def tiles(count: int, columns: int, rows: int) -> tuple[Figure, list[Axes]]:
     across = min(count, 4 if columns <= 1.6 * rows else 3)
     down = -(-count // across)
     each = 12.5 / max(across, 2)
-    figure = style.canvas(each * across + 1, down * (float(np.clip(each * rows / columns, 1.0, 6.0)) + 0.8))
+    tall = float(np.clip((each - 0.8) * rows / columns, 1.0, 5.0))  # inches of a picture, beside its labels
+    figure = style.canvas(each * across + 1, down * (tall + 1.0))
     return figure, [style.panel(figure, (down, across, i + 1), "", COLUMNS, ROWS, frame=False) for i in range(count)]
