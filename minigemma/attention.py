@@ -62,27 +62,32 @@ def attend(
     is position ``key_start``. Works in blocks of queries and touches only the keys a block can see, so a local layer
     costs time and memory in proportion to T; no (H, T, S) array exists unless a trace asks for "pattern" or "scores".
     """
+    if watch.wants("scores") or watch.wants("pattern"):
+        return attend_watched(queries, keys, values, first, last, watch, key_start)
     heads = np.empty_like(queries)
-    full = (queries.shape[1], len(queries), key_start + len(keys))  # (H, T, positions so far)
-    pattern = np.zeros(full, np.float32) if watch.wants("pattern") else None
-    scores = np.full(full, -np.inf, np.float32) if watch.wants("scores") else None
-
     for rows in query_blocks(first, last, queries.shape[1]):
         low, high = first[rows].min(), last[rows].max() + 1  # the keys this block sees
         seen = slice(low - key_start, high - key_start)
-        block = masked_scores(queries[rows], keys[seen], first[rows] - low, last[rows] - low)  # (H, t, s)
-        if scores is not None:
-            scores[:, rows, low:high] = block
-        block = softmax(block)
-        if pattern is not None:
-            pattern[:, rows, low:high] = block
-        heads[rows] = weighted_values(block, values[seen])
-
-    if scores is not None:
-        watch("scores", scores)
-    if pattern is not None:
-        heads = weighted_values(watch("pattern", pattern)[:, :, key_start:], values)  # anew: the pattern may be edited
+        scores = masked_scores(queries[rows], keys[seen], first[rows] - low, last[rows] - low)  # (H, t, s)
+        heads[rows] = weighted_values(softmax(scores), values[seen])
     return heads
+
+
+def attend_watched(
+    queries: np.ndarray,
+    keys: np.ndarray,
+    values: np.ndarray,
+    first: np.ndarray,
+    last: np.ndarray,
+    watch: Watch,
+    key_start: int = 0,
+) -> np.ndarray:
+    """The same with every score in one array (H, T, S), keys in absolute positions, to be looked at and edited."""
+    scores = masked_scores(queries, keys, first - key_start, last - key_start)
+    forgotten = np.full((*scores.shape[:2], key_start), -np.inf, np.float32)  # keys that the cache has dropped
+    scores = watch("scores", np.concatenate([forgotten, scores], axis=-1))
+    pattern = watch("pattern", softmax(scores))
+    return weighted_values(pattern[:, :, key_start:], values)
 
 
 def query_blocks(first: np.ndarray, last: np.ndarray, heads: int) -> list[slice]:

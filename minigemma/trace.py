@@ -36,6 +36,18 @@ class Watch(Protocol):
     def under(self, prefix: str) -> Watch: ...
 
 
+def matches(name: str, pattern: str) -> bool:
+    """Whether a name fits a pattern: a star between dots stands for one part of a name, at either end for anything.
+
+    >>> [matches(name, "layers.*.output") for name in ("layers.0.output", "layers.0.attention.output")]
+    [True, False]
+    >>> matches("layers.0.moe.experts", "layers.*.moe.*"), matches("images.0.soft_tokens", "*.soft_tokens")
+    (True, True)
+    """
+    open_ended = pattern.startswith("*") or pattern.endswith("*")
+    return fnmatchcase(name, pattern) and (open_ended or name.count(".") == pattern.count("."))
+
+
 class _Unwatched:
     def __call__(self, name: str, value: Any) -> Any:
         return value
@@ -53,7 +65,7 @@ unwatched: Watch = _Unwatched()  # the default of every module: nothing is named
 class Trace(Mapping[str, np.ndarray]):
     """Recorded tensors by name, in the order they were made.
 
-    patterns: names to record, ``*`` matching anything (``"layers.*.attention.pattern"``); none means all.
+    patterns: names to record, such as ``"layers.*.attention.pattern"`` (see ``matches``); none means all.
     edit: name pattern -> function applied to the tensor before the model goes on with it.
     Edited tensors are recorded as edited. If only ``edit`` is given, only the edited tensors are recorded.
     """
@@ -65,15 +77,15 @@ class Trace(Mapping[str, np.ndarray]):
 
     def __call__(self, name: str, value: Any) -> Any:
         for pattern, change in self.edits.items():
-            if fnmatchcase(name, pattern):
+            if matches(name, pattern):
                 value = change(value)
-        if any(fnmatchcase(name, pattern) for pattern in self.patterns):
+        if any(matches(name, pattern) for pattern in self.patterns):
             self._tensors[name] = value.copy() if isinstance(value, np.ndarray) else value
         return value
 
     def wants(self, name: str) -> bool:
         """Whether ``name`` would be recorded or edited, so that a costly tensor is only made when somebody looks."""
-        return any(fnmatchcase(name, pattern) for pattern in (*self.patterns, *self.edits))
+        return any(matches(name, pattern) for pattern in (*self.patterns, *self.edits))
 
     def under(self, prefix: str) -> Watch:
         """A view that puts ``prefix.`` before every name."""
@@ -94,7 +106,7 @@ class Trace(Mapping[str, np.ndarray]):
 
     def match(self, pattern: str) -> dict[str, np.ndarray]:
         """The recorded tensors whose names match, e.g. ``trace.match("layers.*.output")``."""
-        return {name: value for name, value in self._tensors.items() if fnmatchcase(name, pattern)}
+        return {name: value for name, value in self._tensors.items() if matches(name, pattern)}
 
     def __repr__(self) -> str:
         return f"Trace({len(self)} tensors)"

@@ -13,11 +13,15 @@ from __future__ import annotations
 import dataclasses
 import zlib
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
 
+from minigemma.checkpoint import Weights
 from minigemma.config import AudioConfig, Config, TextConfig, VisionConfig, interleave
+from minigemma.model import Gemma4
+from minigemma.parameters import tensor_shapes
 
 VOCABULARY = 97
 TEXT_IDS = 80  # ids below this are text; the special ones follow
@@ -218,3 +222,10 @@ def media_prompt(shape: str, seed: int) -> tuple[np.ndarray, list, list]:
     for mel in audio:
         ids += [*wrap("audio", -(-len(mel) // 4)), SPECIAL["eoa_token_id"], *take(4)]
     return np.array(ids), images, audio
+
+
+@cache
+def random_gemma(shape: str, towers: bool = False, seed: int = 0, **overrides: Any) -> Gemma4:
+    """A small model with random weights, made without torch. Kept, so do not change it."""
+    config = small_config(shape, towers, **overrides)
+    return Gemma4(config, Weights.of(draw_weights(tensor_shapes(config), seed)).under("model."))
