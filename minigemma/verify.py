@@ -49,7 +49,7 @@ class Comparison:
 
     def __str__(self) -> str:
         numbers = f"max {self.largest:.1e}  mean {self.mean:.1e}  rel {self.relative:.1e}"
-        return f"{'[OK]' if self.ok else '[DIFF]':<6} {self.name:<36} {self.note or numbers}"
+        return f"{'[OK]' if self.ok else '[DIFF]':<6} {self.name:<40} {self.note or numbers}"
 
 
 @dataclass
