@@ -77,6 +77,15 @@ def test_long_sounds_say_what_is_thinned():
     assert (low.min(), high.max()) == (np.float32(-0.4), np.float32(0.7))  # no click gets lost
 
 
+def test_a_stereo_sound_of_which_a_part_is_heard():
+    wave = np.zeros((40 * 8_000, 2), np.float32)
+    with pytest.warns(UserWarning, match="first 30 s"):
+        mel = audio.log_mel(wave, 8_000)
+    figure = drawn(plots.waveform_and_mel(wave, 8_000, mel))
+    assert "320,000 samples, of which 30 s are heard → 2,999 frames" in words(figure)
+    assert figure.axes[0].get_xlim()[1] < 31
+
+
 @pytest.mark.parametrize("queries", [1, 4])
 def test_sound_attention(mel, queries):
     weights = np.full((queries, 8), 1 / 8)

@@ -12,6 +12,7 @@ from minigemma.audio.mel import FLOOR, HOP, SAMPLE_RATE, WINDOW, hann, mel_edges
 from minigemma.audio.mel import mel_filter_bank as bank_of_filters
 from minigemma.audio.numbers import frame_stages as stages_of_frame
 from minigemma.audio.subsampling import soft_token_count, token_frames
+from minigemma.audio.waveform import LONGEST, mono
 from minigemma.errors import InputError
 from minigemma.plots import style
 from minigemma.plots.timeline import (
@@ -36,23 +37,24 @@ from minigemma.plots.timeline import (
 def waveform_and_mel(waveform: np.ndarray, sample_rate: int, mel: np.ndarray) -> Figure:
     """The waveform above its mel-spectrogram, with the boundaries of the soft tokens.
 
-    waveform (samples,) in [-1, 1] at sample_rate Hz, mel (frames, bins) of the same sound.
+    waveform (samples,) or (samples, channels) in [-1, 1] at sample_rate Hz, mel (frames, bins) of the same sound.
     """
+    waveform = mono(waveform)
     figure = style.canvas(9.6, 5.4)
     grid = figure.add_gridspec(2, 1, height_ratios=(1, 2))
     tokens = soft_token_count(len(mel))
     seconds = len(waveform) / sample_rate
-    title = f"{seconds:.2f} s = {len(waveform):,} samples → {len(mel):,} frames → {tokens} soft tokens"
+    heard = f", of which {LONGEST // SAMPLE_RATE} s are heard" if seconds * SAMPLE_RATE > LONGEST else ""
+    title = f"{seconds:.2f} s = {len(waveform):,} samples{heard} → {len(mel):,} frames → {tokens} soft tokens"
     axes = style.panel(figure, grid[0], title, y="amplitude")
-    start, low, high = envelope(waveform, sample_rate)
+    start, low, high = envelope(waveform[: LONGEST * sample_rate // SAMPLE_RATE], sample_rate)
     axes.fill_between(start, low, high, color=style.AUDIO_TOKEN, linewidth=0.5, edgecolor=style.AUDIO_TOKEN)
     axes.axhline(0, color=style.MUTED, linewidth=0.5)
     below = style.panel(figure, grid[1], x=SECONDS, y=PITCH, sharex=axes)
     axes.tick_params(labelbottom=False)
     image = draw_mel(below, mel)
     style.colour_bar(figure, image, [axes, below], LOUDNESS)
-    told = token_lines(below, tokens)
-    style.note(figure, f"White lines part the soft tokens, one every 40 ms. {told}".strip())
+    style.note(figure, f"Soft tokens are 40 ms apart. {token_lines(below, tokens)}")
     return figure
 
 
@@ -152,7 +154,7 @@ def token_span(mel: np.ndarray, token: int) -> Figure:
         outline(mark(first - 0.5), -0.5, (last - first + 1) * FRAME, bins, edgecolor=style.IMAGE_TOKEN, lw=3)
     )
     looks = f"Each frame looks at {1000 * WINDOW / SAMPLE_RATE:.0f} ms of sound; neighbouring tokens share 3 frames."
-    style.note(figure, f"{looks} {told}".strip())
+    style.note(figure, f"{looks} {told}")
     return figure
 
 
@@ -186,9 +188,7 @@ def sound_attention(
             style.note(figure, told)
     below = style.panel(figure, grid[1], x=SECONDS, y=PITCH, sharex=axes)
     style.colour_bar(figure, draw_mel(below, mel), below, LOUDNESS)
-    told = token_lines(below, tokens)
-    if told:
-        style.note(figure, told)
+    style.note(figure, f"Soft tokens are 40 ms apart. {token_lines(below, tokens)}")
     return figure
 
 

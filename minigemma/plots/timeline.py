@@ -48,11 +48,11 @@ def pitch_ticks() -> tuple[np.ndarray, list[str]]:
 
 
 def token_lines(axes: Axes, tokens: int, most: int = 80) -> str:
-    """Thin lines between soft tokens; when there are too many, every few, and the sentence that says so."""
+    """Thin lines between soft tokens, or when there are too many, every few; returns the sentence that says so."""
     step = -(-tokens // most)
     for k in range(step, tokens, step):
         axes.axvline((k - 0.5) * TOKEN, color="white", linewidth=0.6, alpha=0.5)
-    return "" if step == 1 else f"Lines stand after every {step} tokens."
+    return "White lines part them." if step == 1 else f"White lines stand after every {step} tokens."
 
 
 def over_time(axes: Axes, values: np.ndarray, step: float, norm, colours: str):
