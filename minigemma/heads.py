@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from minigemma.errors import InputError
+from minigemma.trace import Edit
 
 
 def habit_masks(token_ids: Sequence[int] | np.ndarray) -> dict[str, np.ndarray]:
@@ -67,11 +68,34 @@ def mean_distance(patterns: Sequence[np.ndarray]) -> np.ndarray:
     for pattern in patterns:
         T = pattern.shape[-1]
         back = np.arange(T)[:, None] - np.arange(T)
-        found.append((pattern * back)[:, :, 1:].sum(axis=(1, 2)) / pattern[:, :, 1:].sum(axis=(1, 2)))
+        weight = pattern[:, :, 1:].sum(axis=(1, 2))
+        found.append((pattern * back)[:, :, 1:].sum(axis=(1, 2)) / np.maximum(weight, 1e-30))
     return np.array(found)
 
 
-def strongest(scores: np.ndarray) -> tuple[int, int]:
-    """(layer, head) of the largest of (L, H) scores."""
-    layer, head = np.unravel_index(np.nanargmax(scores), np.shape(scores))
-    return int(layer), int(head)
+def ranked(scores: np.ndarray) -> list[tuple[int, int]]:
+    """Every (layer, head), by falling score (L, H)."""
+    scores = np.nan_to_num(scores, nan=-np.inf)
+    places = np.unravel_index(np.argsort(-scores, axis=None, kind="stable"), scores.shape)
+    return [(int(layer), int(head)) for layer, head in zip(*places, strict=True)]
+
+
+def look_away(chosen: Sequence[tuple[int, int]], keys: np.ndarray) -> dict[str, Edit]:
+    """Edits for a Trace: the chosen (layer, head)s may not look at ``keys`` (T, T); what else they look at grows.
+
+    Gentler than switching a head off, which also takes away all it does besides.
+    """
+    by_layer: dict[int, list[int]] = {}
+    for layer, head in chosen:
+        by_layer.setdefault(layer, []).append(head)
+
+    def edit(heads: list[int]) -> Edit:
+        def without(pattern: np.ndarray) -> np.ndarray:
+            pattern = pattern.copy()
+            pattern[heads] = np.where(keys, 0, pattern[heads])
+            pattern[heads] /= np.maximum(pattern[heads].sum(axis=-1, keepdims=True), np.float32(1e-30))
+            return pattern
+
+        return without
+
+    return {f"layers.{layer}.attention.pattern": edit(heads) for layer, heads in by_layer.items()}

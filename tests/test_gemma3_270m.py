@@ -76,7 +76,12 @@ def reference(model):
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     torch.set_grad_enabled(False)
-    return transformers.Gemma3ForCausalLM.from_pretrained(model.directory, dtype=torch.float32).eval()
+    reference = transformers.Gemma3ForCausalLM.from_pretrained(model.directory, dtype=torch.float32).eval()
+    table = model.text_weights["embed_tokens.weight"]
+    assert np.array_equal(reference.model.embed_tokens.weight.numpy(), table)
+    reference.model.embed_tokens.weight.data = torch.from_numpy(table)  # one copy of these 0.7 GB for both
+    reference.tie_weights()
+    return reference
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ def test_a_head_of_one_habit(habit):
     found = heads.habits([PURE[habit]], IDS)
     assert found[habit] == 1.0
     assert all(share <= 0.5 for name, share in found.items() if name != habit)
-    assert heads.strongest(np.concatenate([found[name] for name in found], axis=1)) == (0, list(PURE).index(habit))
+    assert heads.ranked(np.concatenate([found[name] for name in found], axis=1))[0] == (0, list(PURE).index(habit))
 
 
 def test_every_earlier_place_counts():
@@ -57,6 +57,24 @@ def test_a_text_without_repetition_has_no_induction():
 def test_mean_distance():
     assert heads.mean_distance([PURE["previous token"]]) == 1.0
     assert heads.mean_distance([PURE["itself"]]) == 0.0
+
+
+def test_looking_away():
+    """The one head gives up its keys and keeps the rest; the other is as before; rows still sum to one."""
+    keys = heads.habit_masks(IDS)["induction"]
+    pattern = np.tri(T, dtype=np.float32)[None].repeat(2, axis=0)
+    pattern /= pattern.sum(axis=-1, keepdims=True)
+    edits = heads.look_away([(3, 1)], keys)
+    assert list(edits) == ["layers.3.attention.pattern"]
+    edited = edits["layers.3.attention.pattern"](pattern)
+    np.testing.assert_array_equal(edited[0], pattern[0])
+    assert not edited[1][keys].any()
+    np.testing.assert_allclose(edited.sum(axis=-1), 1, rtol=1e-6)
+    assert edited[1, 4, 0] == pytest.approx(1 / 4)  # of five keys one is gone
+
+
+def test_ranked():
+    assert heads.ranked(np.array([[0.1, np.nan], [0.5, 0.3]])) == [(1, 0), (1, 1), (0, 0), (0, 1)]
 
 
 def test_wrong_shapes_are_named():

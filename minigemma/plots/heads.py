@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from minigemma.errors import InputError
-from minigemma.heads import strongest
+from minigemma.heads import ranked
 from minigemma.interleaving import LayerSpec
 from minigemma.plots import style
 
@@ -37,7 +37,7 @@ def head_habits(
         axes.title.set_fontsize(style.TEXT)
         image = style.heatmap(axes, values, style.scaled(values, "linear", top=1.0), origin="lower")
         if np.isfinite(values).any():
-            layer, head = strongest(values)
+            layer, head = ranked(values)[0]
             colour = "white" if values[layer, head] < 0.6 else style.INK
             words = f"{values[layer, head]:.2f}".removeprefix("0")
             axes.text(head, layer, words, ha="center", va="center", fontsize=style.SMALL, color=colour)
