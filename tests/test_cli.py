@@ -423,6 +423,7 @@ def test_a_sound_for_a_model_without_ears(tmp_path, media, fails):
     fails(["generate", "a", "--checkpoint", tmp_path], "tokenizer.json")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not let an open file be cut")
 def test_a_file_cut_during_generation(directory, tmp_path, capsys):
     for file in directory.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
@@ -434,6 +435,7 @@ def test_a_file_cut_during_generation(directory, tmp_path, capsys):
         list(tokens)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send")
 def test_as_a_process(directory, tmp_path):
     """Exit codes and output of the real thing; an interrupt from the keyboard; a reader that goes away."""
     command = [sys.executable, "-m", "minigemma"]
