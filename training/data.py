@@ -146,13 +146,10 @@ class Data:
         return self._pad("text", rows)
 
     def _recall(self, size: int) -> Batch:
-        """Stories with questions; in training also plain repetition, and every question several times."""
+        """Stories with questions; in training every question several times."""
         samples, learning = [], self.split == "train"
         for _ in range(size):
-            kind = self.random.choice(("story", "story", "chat", "repeat", "sums") if learning else ("story", "chat"))
-            if kind == "repeat":
-                samples.append(self._sample(text.repeated(self.random, self.random.randint(10, 70)), []))
-                continue
+            kind = self.random.choice(("story", "story", "chat", "chat", "sums") if learning else ("story", "chat"))
             if kind == "sums":
                 pieces, asked = text.chat_sums(self.random, 12), 12
             else:
@@ -162,6 +159,10 @@ class Data:
                 pieces = text.story(self.random, n, fillers, chat=kind == "chat", questions=asked)
             samples.append(self._sample(pieces, ["sum" if kind == "sums" else "recall"] * asked))
         return self._pad("recall", samples)
+
+    def _repeat(self, size: int) -> Batch:
+        length = self.random.randint(8, 40)
+        return self._pad("repeat", [self._sample(text.repeated(self.random, length), []) for _ in range(size)])
 
     def _pictures(self, kind: str, size: int, aspect: tuple[int, int] | None) -> Batch:
         budget = 140 if self.split == "train" and self.random.random() < 0.06 else 70

@@ -27,12 +27,12 @@ from .export import export
 from .muon import Muon, is_hidden_matrix
 from .tokenizer import SPECIAL, load_or_train
 
-SIZES = {"text": 4, "recall": 4, "digits": 8, "scenes": 6, "speech": 16, "both": 6}
+SIZES = {"text": 4, "recall": 4, "repeat": 12, "digits": 8, "scenes": 6, "speech": 16, "both": 6}
 TOWER_SIZES = {"small": 32, "digits": 12, "scenes": 12, "speech": 24}  # when only the encoders learn
 ALONGSIDE = {"small": 1.0, "speech": 0.4}  # how often the encoders learn alone beside the rest, per step
 MIXTURE = {  # how often a kind is drawn; each step takes one of words and one of senses
-    "mini-e": {"text": 0.8, "recall": 1.4, "digits": 0.8, "scenes": 1.0, "speech": 1.0, "both": 0.3},
-    "mini-a4b": {"text": 0.8, "recall": 1.4, "digits": 0.8, "scenes": 1.0, "speech": 0.0, "both": 0.0},
+    "mini-e": {"text": 0.4, "recall": 1.0, "repeat": 1.0, "digits": 0.8, "scenes": 1.0, "speech": 1.0, "both": 0.3},
+    "mini-a4b": {"text": 0.4, "recall": 1.0, "repeat": 1.0, "digits": 0.8, "scenes": 1.0, "speech": 0.0, "both": 0.0},
 }
 PEAK, WARM_STEPS, DECAY_FROM = (
     2.5e-3,
@@ -200,7 +200,7 @@ def validate(model, data: Data, kinds: list[str], rounds: int = 3) -> dict[str, 
         figures[f"loss {domain}"] = float(loss)
     batches = []
     for _ in range(rounds):
-        batches += [data.batch(k, 12) for k in kinds if k not in ("text", "speech")]
+        batches += [data.batch(k, 12) for k in kinds if k not in ("text", "repeat", "speech")]
         if "digits" in kinds:
             held = data._scenes(8, pictures.HELD_OUT_ASPECT)
             held.answers = [[(a, b, "held-out aspect") for a, b, _ in row] for row in held.answers]
@@ -261,7 +261,7 @@ class Training:
             for kind in (k for k in TOWER_SIZES if k in self.mixture or k == "small"):
                 self._learn_encoder(kind)
         else:
-            self._learn(self._draw("text", "recall"))
+            self._learn(self._draw("text", "recall", "repeat"))
             self._learn(self._draw("digits", "scenes", "speech", "both"))
             for kind, share in ALONGSIDE.items():
                 if (kind in self.mixture or kind == "small") and self.train.random.random() < share:
