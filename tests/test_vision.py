@@ -32,13 +32,13 @@ def test_every_stage_equals_the_reference(tower):
     golden, _ = case.goldens()
     for i, image in enumerate(images):
         trace = Trace()
-        soft = vision.encode(*image, weights.under("vision_tower."), config, trace.under("vision"))
+        soft = vision.encode(*image, weights.under("vision_tower."), config, trace.under("images.0"))
         for layer, expected in enumerate(golden[f"{name}.{i}.layers"]):
-            assert relative_error(trace[f"vision.layers.{layer}.output"], expected) < 1e-5, (i, layer)
+            assert relative_error(trace[f"images.0.layers.{layer}.output"], expected) < 1e-5, (i, layer)
         assert relative_error(soft, golden[f"{name}.{i}.soft"]) < 1e-5
-        projected = vision.project(soft, weights.under("embed_vision."), config.rms_norm_eps, trace.under("vision"))
+        projected = vision.project(soft, weights.under("embed_vision."), config.rms_norm_eps, trace.under("images.0"))
         assert relative_error(projected, golden[f"{name}.{i}.projected"]) < 1e-5
-        assert trace["vision.soft_tokens"] is not projected
+        assert trace["images.0.soft_tokens"] is not projected
         assert soft.dtype == projected.dtype == np.float32
 
 
@@ -54,18 +54,18 @@ def test_names_in_a_trace(tower):
     _, config, weights, images = tower
     trace = Trace()
     config = dataclasses.replace(config, num_hidden_layers=1)
-    vision.encode(*images[0], weights.under("vision_tower."), config, trace.under("vision"))
+    vision.encode(*images[0], weights.under("vision_tower."), config, trace.under("images.0"))
     attention = ["input", "queries", "keys", "values", "scores", "pattern", "heads", "output", "added"]
     feed_forward = ["input", "gate", "inner", "output", "added"]
     layer = ["input", *[f"attention.{n}" for n in attention], "middle", *[f"feed_forward.{n}" for n in feed_forward]]
     expected = ["patch_embedding", "position_embedding", *[f"layers.0.{n}" for n in [*layer, "output"]], "pooled"]
-    assert list(trace) == [f"vision.{n}" for n in expected + ["standardised"] * config.standardize]
+    assert list(trace) == [f"images.0.{n}" for n in expected + ["standardised"] * config.standardize]
     N, H = len(images[0][0]), config.num_attention_heads
-    pattern = trace["vision.layers.0.attention.pattern"]
+    pattern = trace["images.0.layers.0.attention.pattern"]
     assert pattern.shape == (H, N, N)
     np.testing.assert_allclose(pattern.sum(axis=-1), 1, rtol=1e-5)
     assert pattern.min() > 0  # nothing is hidden from anything
-    assert trace["vision.layers.0.feed_forward.gate"].shape == (N, config.intermediate_size)
+    assert trace["images.0.layers.0.feed_forward.gate"].shape == (N, config.intermediate_size)
 
 
 def test_watching_changes_nothing(tower, monkeypatch):
@@ -133,17 +133,18 @@ def test_pooling_by_hand():
 
 
 def test_memory_is_bounded():
-    """One layer at the large tower's true width on 1,260 patches: no (H, N, N) array, which alone would be 102 MB."""
-    config = dataclasses.replace(PRESETS["31B"].vision, num_hidden_layers=1, position_embedding_size=64)
+    """The largest picture through one layer of the large tower's true width: its pattern alone would be 6.5 GB."""
+    config = dataclasses.replace(PRESETS["31B"].vision, num_hidden_layers=1, position_embedding_size=128)
     weights = Weights.of(case.random_tower(config, 0)).under("vision_tower.")
-    image = case.random_images(0, [(30, 42)])[0]
+    image = case.random_images(0, [(120, 84)])[0]
+    assert len(image[0]) == 1120 * 9 == 10_080
     tracemalloc.start()
     soft = vision.encode(*image, weights, config)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert soft.shape == (140, 1152)
+    assert soft.shape == (1120, 1152)
     assert np.isfinite(soft).all()
-    assert peak < 90e6
+    assert peak < 0.7e9  # 0.54 as measured; a GB is what was promised
 
 
 def test_wrong_patches_are_named(tower):

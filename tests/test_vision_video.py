@@ -49,7 +49,8 @@ def test_a_video_is_its_frames():
 
 def test_videos_that_are_refused():
     frames = [case.synthetic_photo(30, 50)] * 2
-    for wrong in ({"frames": []}, {"fps": 0}, {"fps": float("nan")}, {"max_frames": 0}, {"soft_tokens": 71}):
+    wrong_fps = [{"fps": fps} for fps in (0, -1, float("nan"), float("inf"), None, "24")]
+    for wrong in ({"frames": []}, {"frames": iter(frames)}, *wrong_fps, {"max_frames": 0}, {"soft_tokens": 71}):
         with pytest.raises(InputError):
             vision.prepare_video(**{"frames": frames, "fps": 2, **wrong})
 

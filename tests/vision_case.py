@@ -93,16 +93,24 @@ def photos() -> dict[str, np.ndarray]:
     return {"astronaut": data.astronaut(), "coffee": data.coffee(), "chelsea": data.chelsea()}
 
 
+def hopper() -> str:
+    """The path of a photograph that comes with matplotlib: Grace Hopper, US Navy, public domain; 512 x 600."""
+    from matplotlib.cbook import get_sample_data
+
+    return get_sample_data("grace_hopper.jpg", asfileobj=False)
+
+
 def goldens() -> tuple[dict[str, np.ndarray], dict]:
     """Arrays and plain values written by make_goldens_vision.py."""
     folder = Path(__file__).parent / "goldens"
     return dict(np.load(folder / "vision.npz")), json.loads((folder / "vision.json").read_text())
 
 
-def encoded(image: np.ndarray, format: str = "PNG", **options) -> bytes:
-    """An array as the bytes of an image file."""
+def encoded(image, format: str = "PNG", **options) -> bytes:
+    """An array or a Pillow image as the bytes of an image file."""
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format, **options)
+    image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+    image.save(buffer, format, **options)
     return buffer.getvalue()

@@ -4,14 +4,15 @@ One layer is the decoder's sandwich (norm, compute, norm, add) without masks, ca
 E4B) clamps what goes into and comes out of every linear layer; the large one (26B-A4B, 31B) standardises its soft
 tokens at the end. N patches, D width, H heads, K head width, F feed-forward width, n soft tokens.
 
-Names a trace records, below the caller's prefix (``vision``):
+Names a trace records, below the caller's prefix, which is ``images.0``, ``images.1`` ... in a pass of the whole model
+(a frame of a video is an image) and nothing in ``model.encode_image(patches, positions, trace)``:
 
     patch_embedding (N, D)                   pixels after their linear layer
     position_embedding (N, D)                the row of x plus the row of y
     layers.i.input (N, D)                    the residual stream before the layer
     layers.i.attention.input (N, D)          normed
     layers.i.attention.queries, keys, values (N, H, K)
-    layers.i.attention.pattern (H, N, N)     made only if asked for; .scores too
+    layers.i.attention.pattern (H, N, N)     made only if asked for, and so is .scores: 305 MB a layer at N = 2,520
     layers.i.attention.heads (N, H, K)       each head's weighted values
     layers.i.attention.output, added (N, D)  after the output projection; after the second norm
     layers.i.middle (N, D)                   the residual stream between attention and feed-forward
@@ -19,7 +20,7 @@ Names a trace records, below the caller's prefix (``vision``):
     layers.i.output (N, D)                   the residual stream after the layer
     pooled (n, D)                            averaged over 3 x 3 patches, times √D
     standardised (n, D)                      large tower only
-    soft_tokens (n, D of the decoder)        recorded by ``project``
+    soft_tokens (n, D of the decoder)        projected; recorded by ``project``
 
 Sources: Gemma4VisionModel, Gemma4VisionEncoderLayer, Gemma4VisionAttention, Gemma4VisionRotaryEmbedding.
 """

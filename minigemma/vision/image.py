@@ -23,7 +23,11 @@ def open_image(image: Any) -> Any:
 
     Arrays: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); uint8, bool, uint16 (full range 0..65535), integers within
     0..255, or floats within [0, 1]. Everything else, and whatever Pillow cannot decode, is an InputError.
-    EXIF orientation is applied and transparency laid over white, as the reference does for files and Pillow images.
+
+    The result is what the reference's processor makes of a Pillow image, with the same bits: transparency is laid over
+    white, palettes and CMYK are converted. Ours differs where the reference depends on how a picture came in: the EXIF
+    tag is always obeyed (there only for files it opens itself), transparency never ignored (there it is, for those).
+    And 16-bit and float pictures keep their greys (there Pillow's conversion cuts off what is above 255).
     """
     from PIL import Image
 

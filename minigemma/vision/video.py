@@ -6,8 +6,10 @@ decoder here: frames come from whatever reads the file.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -49,14 +51,16 @@ def prepare_video(
     """Sample a video evenly and prepare every sampled frame.
 
     frames: a sequence of pictures (anything ``prepare`` takes), e.g. an array (frames, H, W, 3). fps: frames a second,
-    from which the stamps are made. max_frames None keeps every frame. Source: Gemma4VideoProcessor, Gemma4Processor.
-    (The reference resizes video with torch instead of Pillow: at most 2 grey levels of 255 apart. Where it refuses a
-    clip shorter than 32 frames, all of them are taken.)
+    from which the stamps are made (the reference takes 24 where it is not told). max_frames None keeps every frame.
+    Source: Gemma4VideoProcessor, Gemma4Processor. (The reference resizes video with torch instead of Pillow: at most
+    2 grey levels of 255 apart. Where it refuses a clip shorter than 32 frames, all of them are taken.)
     """
+    if not hasattr(frames, "__len__"):
+        raise InputError(f"a sequence of frames was expected, {type(frames).__name__} was given: try list(frames)")
     if not len(frames):
         raise InputError("a video without frames was given")
-    if not fps > 0:
-        raise InputError(f"frames per second must be positive, {fps} was given")
+    if not (isinstance(fps, Real) and 0 < fps < math.inf):
+        raise InputError(f"frames a second must be a positive number, {fps!r} was given (24 where nobody knows)")
     if max_frames is not None and max_frames < 1:
         raise InputError(f"at least one frame must be kept, max_frames={max_frames} was given")
     indices = sample_frames(len(frames), max_frames)
