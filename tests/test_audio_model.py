@@ -90,7 +90,7 @@ def test_a_sound_in_the_cache(model, close):
 
 def test_what_does_not_fit(model):
     ids, images, sounds = mixed_prompt()
-    with pytest.raises(InputError, match=r"runs of \[10, 1, 26\]; the 2 given .* \[10, 1\]"):
+    with pytest.raises(InputError, match=r"\[10, 1, 26\].* \[10, 1\]"):
         model.forward(ids, images, sounds[:2])
     with pytest.raises(InputError, match=r"\(frames, 128\)"):
         model.forward(ids, images, [mel[:, :80] for mel in sounds])

@@ -3,13 +3,15 @@
 from minigemma.plots.attention import attention_head, attention_row
 from minigemma.plots.attention_grid import attention_grid, attention_view
 from minigemma.plots.budgets import budget_calculator, budgets, patch_grid, patch_numbers
-from minigemma.plots.cache import bytes_ladder, key_value_residual, kv_cache_bytes, prefill_decode, storage_tiles
+from minigemma.plots.cache import cache_contents, key_value_residual, prefill_decode, storage_tiles
+from minigemma.plots.cache_size import bytes_ladder, cache_calculator, cache_growth, kv_cache_bytes
 from minigemma.plots.conformer import chunk_mask, conformer_path, relative_bias, relative_shift, sound_reach
 from minigemma.plots.generations import key_against_value, value_sizes
 from minigemma.plots.heads import head_habits
 from minigemma.plots.image_mask import image_mask
 from minigemma.plots.lens import logit_lens, soft_cap_curve
 from minigemma.plots.looking import patch_attention, patch_similarity
+from minigemma.plots.mel import frame_stages, mel_filter_bank
 from minigemma.plots.moe import (
     active_parameters,
     branch_norms,
@@ -37,8 +39,6 @@ from minigemma.plots.sequence import sequence_strip, token_strip
 from minigemma.plots.soft_tokens import soft_token_attention, soft_token_grid, soft_token_readers
 from minigemma.plots.spectrogram import (
     convolution_stages,
-    frame_stages,
-    mel_filter_bank,
     sound_attention,
     token_span,
     waveform_and_mel,
@@ -57,6 +57,9 @@ __all__ = [
     "budget_calculator",
     "budgets",
     "bytes_ladder",
+    "cache_calculator",
+    "cache_contents",
+    "cache_growth",
     "chunk_mask",
     "clock_faces",
     "compute_ratio",
