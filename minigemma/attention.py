@@ -91,9 +91,12 @@ def attend_watched(
 
 
 def query_blocks(first: np.ndarray, last: np.ndarray, heads: int) -> list[slice]:
-    """Cut T queries into blocks: as many rows as SCORES_AT_ONCE allows, and no more than the widest interval."""
+    """Cut T queries into blocks of as many rows as SCORES_AT_ONCE allows, but small beside the widest interval.
+
+    A block makes all scores between its queries and all keys that any of them sees: the fewer rows, the fewer in vain.
+    """
     widest = int((last - first).max()) + 1
-    rows = min(max(16, SCORES_AT_ONCE // (heads * widest)), max(64, widest))
+    rows = min(max(16, SCORES_AT_ONCE // (heads * widest)), max(64, widest // 8))
     return [slice(start, min(start + rows, len(first))) for start in range(0, len(first), rows)]
 
 

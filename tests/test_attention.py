@@ -93,7 +93,7 @@ def block_sizes(monkeypatch, T, window, H=4, G=2, K=16):
 def test_a_local_layer_never_makes_all_scores(monkeypatch):
     T, window, H, K = 4096, 64, 4, 16
     shapes, peak = block_sizes(monkeypatch, T, window, H, K=K)
-    assert sum(h * t * s for h, t, s in shapes) <= 3 * H * T * window  # linear in T
+    assert sum(h * t * s for h, t, s in shapes) <= 2.5 * H * T * window  # linear in T
     assert max(h * t * s for h, t, s in shapes) <= attention.SCORES_AT_ONCE
     heads_alone = 4 * T * H * K
     assert peak < heads_alone + 2**20 < 4 * H * T * T / 50  # the outputs, a block or two, and nothing (H, T, T)
