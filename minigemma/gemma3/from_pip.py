@@ -30,7 +30,7 @@ from .hub import MODEL_TYPE
 from .vocabulary import tokenizer_json
 
 NAME = "gemma3-270m"
-_FORM = 1  # of the directory: to be raised when what is written into it changes
+_FORM = 1  # to be raised when what is written into the directory changes
 _ROWS = 8192  # widened at a time
 _TERMS = "https://ai.google.dev/gemma/terms"
 _NAMES = {  # GGUF's names of a layer's tensors, and the hub's
@@ -55,7 +55,7 @@ _TEMPLATE = """{{ bos_token }}{% for message in messages %}{% if message.content
 
 def directory() -> Path:
     """The checkpoint directory; made, in a few seconds, if it is not there. CheckpointError without the packages."""
-    kept = _cache() / f"{NAME}-{_FORM}"
+    kept = _cache() / f"form{_FORM}" / NAME
     if not kept.is_dir():
         convert(_read_package(), kept)
         print(f"Gemma 3 270M is provided under the Gemma terms of use, {_TERMS} (also in {kept})", file=sys.stderr)
