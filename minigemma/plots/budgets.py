@@ -34,7 +34,8 @@ def patch_grid(image: Any, budget: int = 280) -> Figure:
     axes = style.panel(figure, 111, title, COLUMNS, ROWS, frame=False)
     show(axes, pixels, columns, rows)
     fine = min(1.0, 40 / max(columns, rows))  # thinner lines where there are many
-    grid_lines(axes, columns, rows, 1, "white", 0.6 * fine)
+    thin = "white" if pixels.mean() < 150 else style.MUTED  # seen on dark pictures, and on pale ones
+    grid_lines(axes, columns, rows, 1, thin, 0.6 * fine)
     grid_lines(axes, columns, rows, POOL, style.IMAGE_TOKEN, 2.0 * fine**0.7)
     given = open_image(image)
     style.note(
