@@ -32,7 +32,7 @@ def merge(symbols: Sequence[str], ranks: Ranks) -> list[str]:
     while heap:
         _, i, joined = heappop(heap)
         a, j = symbols[i], right[i]
-        if not a or j == end or a + symbols[j] != joined or (a, symbols[j]) not in ranks:
+        if not a or j == end or a + symbols[j] != joined:
             continue  # one of the two was merged with another symbol in the meantime
         symbols[i], symbols[j] = joined, ""
         right[i] = after = right[j]
