@@ -11,7 +11,6 @@ from minigemma import vision as seeing
 from minigemma.config import PRESETS
 from minigemma.model import Gemma4
 from minigemma.ops import rms_norm, softmax
-from minigemma.plots import vision as pictures
 from minigemma.studio import SAMPLES, Studio
 from minigemma.trace import Trace
 
@@ -151,7 +150,7 @@ def _image(studio: Studio, name: str):
 
 
 def patch_grid(studio: Studio, model: Gemma4) -> Figure:
-    return pictures.patch_grid(_image(studio, "digits"), model.config.default_soft_tokens)
+    return plots.patch_grid(_image(studio, "digits"), model.config.default_soft_tokens)
 
 
 def patch_attention(studio: Studio, model: Gemma4) -> Figure:
@@ -161,23 +160,23 @@ def patch_attention(studio: Studio, model: Gemma4) -> Figure:
     model.encode_image(patches, positions, trace)
     pattern = list(trace.values())[-1]
     columns, rows = positions.max(axis=0) + 1
-    return pictures.patch_attention(image, positions, pattern, (int(columns * 0.17), int(rows * 0.27)), heads=range(4))
+    return plots.patch_attention(image, positions, pattern, (int(columns * 0.17), int(rows * 0.27)), heads=range(4))
 
 
 def position_tables(studio: Studio, model: Gemma4) -> Figure:
-    return pictures.position_tables(model.weights["vision_tower.patch_embedder.position_embedding_table"])
+    return plots.position_tables(model.weights["vision_tower.patch_embedder.position_embedding_table"])
 
 
 def vision_angles() -> Figure:
     vision = PRESETS["E2B"].vision
     assert vision is not None
-    return pictures.rope2d_angles(vision, 27, 21)
+    return plots.rope2d_angles(vision, 27, 21)
 
 
 def image_attention(studio: Studio, model: Gemma4, name: str = "scene") -> Figure:
     run = studio.run(model, name)
     weights = studio.looked(model, name, "image")
-    return pictures.soft_token_attention(
+    return plots.soft_token_attention(
         _image(studio, name), run.prompt.images[0][1], weights[:-1], run.tokens[-len(weights) : -1]
     )
 
@@ -185,7 +184,7 @@ def image_attention(studio: Studio, model: Gemma4, name: str = "scene") -> Figur
 def image_mask() -> Figure:
     is_image = np.zeros(28, bool)
     is_image[5:14], is_image[18:22] = True, True
-    return pictures.image_mask(is_image, window=8)
+    return plots.image_mask(is_image, window=8)
 
 
 # --- sounds ----------------------------------------------------------------------------------------------------------

@@ -16,7 +16,6 @@ from minigemma import exhibits, numbers, plots
 from minigemma.config import PRESETS
 from minigemma.errors import InputError
 from minigemma.parameters import parameter_count
-from minigemma.plots import vision as pictures
 from minigemma.studio import SAMPLES, Studio
 
 DPI = 130  # 830 pixels for a figure as wide as a column; the SVG is there for more
@@ -87,7 +86,7 @@ GALLERY: tuple[Entry, ...] = (
     # pictures
     _of_models("patch_grid", "A picture as {model}'s encoder gets it: resized, cut into patches and soft tokens.",
                exhibits.patch_grid, "eyes"),
-    Entry("budgets", "One picture at every budget of soft tokens.", lambda: pictures.budgets(SAMPLES / "scene.png")),
+    Entry("budgets", "One picture at every budget of soft tokens.", lambda: plots.budgets(SAMPLES / "scene.png")),
     _of_models("position_tables", "The two learned tables that tell {model}'s encoder where a patch is.",
                exhibits.position_tables, "eyes"),
     Entry("vision_angles", "Two-dimensional RoPE of E2B's encoder: x turns one half of a head, y the other.",
