@@ -100,6 +100,32 @@ def kv_ladder(text: TextConfig, bytes_per_number: float = BFLOAT16) -> dict[str,
     return steps
 
 
+def cache_ladder(
+    text: TextConfig, context: int, bytes_per_number: float = BFLOAT16, keep: str = "keys and values"
+) -> dict[str, float]:
+    """Bytes of a whole model's cache after ``context`` tokens, from plain attention down to what the model keeps.
+
+    Steps: every layer global with one KV head a query head, as many KV heads as the global layers have, windows in the
+    local layers, keys and values shared between layers, and ``keep``; those that change nothing are left out.
+    """
+    queries, (few, wide) = text.num_attention_heads, kv_heads(text, GLOBAL)
+    own, shared = without_sharing(text), text.num_kv_shared_layers
+    models = {
+        f"all global, {queries} KV heads of {wide}": all_global(own, queries, wide),
+        f"all global, {few} KV head{'s' * (few > 1)} of {wide}": all_global(own, few, wide),
+        "local layers: a window": own,
+        f"{shared} layers share": text,
+    }
+    steps = {
+        name: sum(kv_cache_bytes(model, context, bytes_per_number).values())
+        for name, model in models.items()
+        if shared or model is not text
+    }
+    if keep != "keys and values":
+        steps[f"K=V: {keep}"] = sum(kv_cache_bytes(text, context, bytes_per_number, keep).values())
+    return steps
+
+
 # --- who sees whom ---------------------------------------------------------------------------------------------------
 
 

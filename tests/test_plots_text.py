@@ -119,6 +119,10 @@ CASES = {
     "distinct_experts": lambda: plots.distinct_experts(measured={4: 20.0}),
     "kv_cache_bytes": lambda: plots.kv_cache_bytes(PRESETS, context=200 * K),
     "kv_cache_bytes, one": lambda: plots.kv_cache_bytes(SMALL, [1]),
+    "cache_calculator": lambda: plots.cache_calculator(TEXT["E2B"], 32 * K, 1, name="E2B"),
+    "cache_calculator, K=V": lambda: plots.cache_calculator(TEXT["31B"], 256 * K, keep="one tensor"),
+    "cache_growth": lambda: plots.cache_growth(*(range(1, 4), *[{LOCAL: np.ones(3), GLOBAL: np.arange(3)}] * 2)),
+    "cache_contents": lambda: plots.cache_contents({"local": (ROW[6:], 6), "global": (ROW, 0)}, tokens(10)),
     "bytes_ladder": lambda: plots.bytes_ladder(numbers.kv_ladder(TEXT["31B"])),
     "key_value_residual": lambda: plots.key_value_residual(AFTER, BEFORE, np.ones(64)),
     "storage_tiles": plots.storage_tiles,
@@ -297,6 +301,15 @@ def test_cache_sizes_agree_with_the_cache_module(name, context):
 def test_ladder():
     assert list(numbers.kv_ladder(TEXT["31B"]).values()) == [32768, 16384, 4096, 8192, 5120, 4096]
     assert len(numbers.kv_ladder(TEXT["E2B"])) == 4
+
+
+def test_the_ladder_of_a_whole_cache_ends_at_the_cache():
+    big = numbers.cache_ladder(TEXT["31B"], 256 * K, keep="one tensor")
+    assert [size / numbers.GIB for size in big.values()] == [960, 120, 20.78125, 10.78125]
+    small = numbers.cache_ladder(TEXT["E2B"], 128 * K)
+    assert list(small.values())[-1] == sum(numbers.kv_cache_bytes(TEXT["E2B"], 128 * K).values())
+    assert list(small.values())[-2] / numbers.GIB == pytest.approx(1.764, abs=5e-4)
+    assert len(small) == 4
 
 
 def test_reach_and_pairs():

@@ -84,6 +84,8 @@ def reveal(guess: Any, truth: Any, why: str = "") -> Verdict:
 
 
 def _open(answer: Any) -> bool:
+    if isinstance(answer, list | tuple):
+        return any(map(_open, answer))
     return answer is None or answer is Ellipsis
 
 

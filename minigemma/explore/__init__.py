@@ -2,10 +2,10 @@
 
 The frame, for whoever adds one (one file an idea, one function an explorer, a line below):
 
-- ``Explorer(draw, controls)``: ``controls`` are named widgets, made by ``slider``, ``choice``, ``text`` and ``toggle``;
-  ``draw`` gets their values under these names and returns a Figure. An error is shown in the picture's place: raise
-  ``InputError`` for what a reader can mend. ``adapt`` fits controls to one another (a slider's end to the text's
-  length); ``beside=[play(slider)]`` adds a button that runs a slider.
+- ``Explorer(draw, controls)``: ``controls`` are named widgets, made by ``slider``, ``stops``, ``choice``, ``text`` and
+  ``toggle``; ``draw`` gets their values under these names and returns a Figure. An error is shown in the picture's
+  place: raise ``InputError`` for what a reader can mend. ``adapt`` fits controls to one another (a slider's end to the
+  text's length); ``beside=[play(slider)]`` adds a button that runs a slider.
 - ``Reader(model, "layers.*.attention.pattern")``: called with a text it returns tokens and trace; one forward pass a
   text, kept for the moves that follow.
 - ``source(function)``: the source of anything in the package, shown in a notebook.
@@ -17,7 +17,8 @@ The frame, for whoever adds one (one file an idea, one function an explorer, a l
 """
 
 from minigemma.explore.attention import attention_heads
-from minigemma.explore.base import Explorer, Reader, Reading, choice, play, slider, text, toggle
+from minigemma.explore.base import Explorer, Reader, Reading, choice, play, slider, stops, text, toggle
+from minigemma.explore.cache import cache_calculator
 from minigemma.explore.source import source
 from minigemma.explore.window import moving_window, window_masks
 
@@ -26,11 +27,13 @@ __all__ = [
     "Reader",
     "Reading",
     "attention_heads",
+    "cache_calculator",
     "choice",
     "moving_window",
     "play",
     "slider",
     "source",
+    "stops",
     "text",
     "toggle",
     "window_masks",

@@ -144,6 +144,13 @@ def choice(name: str, options: Any, value: Any = None) -> widgets.Dropdown:
     return widgets.Dropdown(options=entries, value=chosen, **_style(name))
 
 
+def stops(name: str, options: Mapping[str, Any], value: Any = None) -> widgets.SelectionSlider:
+    """A slider over named stops: {what is shown: what is meant}."""
+    entries = list(options.items())
+    chosen = entries[0][1] if value is None else value
+    return widgets.SelectionSlider(options=entries, value=chosen, **_style(name))
+
+
 def text(name: str, value: str, rows: int = 1) -> widgets.Text | widgets.Textarea:
     """Words the reader types; the picture follows on Enter or when the field is left."""
     kind = widgets.Text if rows == 1 else widgets.Textarea

@@ -1,96 +1,49 @@
-"""Keys and values: what they cost per token and per context, how K=V makes two tensors from one, prefill and decode."""
+"""Keys and values: what a cache holds, how K=V makes two tensors from one, prefill and decode."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
 from minigemma import numbers
-from minigemma.config import GLOBAL, LOCAL
 from minigemma.errors import InputError
 from minigemma.plots import style
 
-CONTEXTS = tuple(2**i for i in range(10, 19))  # 1K … 256K
 
-
-def kv_cache_bytes(
-    configs: Any,
-    contexts: Sequence[int] = CONTEXTS,
+def cache_contents(
+    layers: Mapping[str, tuple[np.ndarray, int]],
+    tokens: Sequence[str],
     *,
-    bytes_per_number: float = numbers.BFLOAT16,
-    keep: str = "keys and values",
-    context: int | None = None,
-    title: str = "Size of a full KV cache",
+    title: str = "What the cache holds after the last token",
 ) -> Figure:
-    """Bytes of the KV cache against context, both logarithmic.
+    """The rows that a cache keeps of some layers, as maps: a token a row, a coordinate a column; grey is forgotten.
 
-    configs: one config (its local part, flat past the window, and global part are drawn) or {name: config} (totals).
-    contexts: tokens; each curve ends at its model's own longest context. context: marked, with the sizes there.
-    keep: what a global layer stores, as in ``numbers.kv_cache_bytes``.
+    layers: {name: (rows (n, K), position of the first row)}, e.g. keys of one KV head. tokens: labels of all positions.
     """
-    models = style.by_name(configs)
-    if not models or not len(contexts):
-        raise InputError("nothing to draw: give at least one config and one context")
-    figure, axes = style.single(title, "context in tokens", "size of the cache", width=style.WIDTH + 1, height=4.4)
-    for i, (name, text) in enumerate(models.items()):
-        inside = [c for c in contexts if c <= text.max_position_embeddings] or [contexts[0]]
-        sizes = [numbers.kv_cache_bytes(text, c, bytes_per_number, keep) for c in inside]
-        total = [sum(s.values()) for s in sizes]
-        label = name if context is None else f"{name}: {_size_at(text, context, bytes_per_number, keep)}"
-        colour = style.SERIES[i % len(style.SERIES)] if len(models) > 1 else style.CACHE
-        axes.plot(inside, total, color=colour, linewidth=2.5, marker="o", markersize=4, label=label)
-        if len(models) == 1:
-            for kind, dash in ((LOCAL, "--"), (GLOBAL, "-.")):
-                part = [s[kind] for s in sizes]
-                axes.plot(
-                    inside,
-                    part,
-                    dash,
-                    color=style.kind_colour(kind),
-                    linewidth=2,
-                    label=f"{style.kind_name(kind)} layers",
-                )
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("log", base=2)
-    axes.xaxis.set_major_formatter(lambda value, _: style.tokens_text(value))
-    axes.yaxis.set_major_formatter(lambda value, _: style.binary(value))
-    axes.grid(color=style.FAINT)
-    if context is not None:
-        axes.axvline(context, color=style.MUTED, linestyle="--", linewidth=1.2)
-        axes.text(
-            context, axes.get_ylim()[1], f"{style.tokens_text(context)} ", ha="right", va="top", fontsize=style.SMALL
-        )
-    style.legend(axes, loc="upper left")
-    style.note(figure, f"{bytes_per_number:g} bytes a number; global layers keep {keep}.")
-    return figure
-
-
-def _size_at(text, context: int, bytes_per_number: float, keep: str) -> str:
-    if context > text.max_position_embeddings:
-        return f"at most {style.tokens_text(text.max_position_embeddings)} tokens"
-    return style.binary(sum(numbers.kv_cache_bytes(text, context, bytes_per_number, keep).values()))
-
-
-def bytes_ladder(
-    steps: Mapping[str, float], *, title: str = "One token's keys and values in one global layer"
-) -> Figure:
-    """Bytes after each step of saving (or spending), with the factor to the first. steps: {name: bytes}, in order."""
-    if not steps:
-        raise InputError("steps is empty; expected {name: bytes}")
-    names, values = list(steps), np.array(list(steps.values()), float)
-    figure, axes = style.single(title, "bytes", "", width=style.WIDTH + 2.2, height=1.4 + 0.5 * len(names))
-    axes.barh(range(len(names)), values, color=style.CACHE, height=0.62)
-    axes.set_yticks(range(len(names)), names, fontsize=style.SMALL)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    for row, value in enumerate(values):
-        factor = "" if row == 0 else f"   ÷ {values[0] / value:.3g}" if value else ""
-        axes.text(value, row, f" {value:,.0f}{factor}", va="center", fontsize=style.SMALL)
-    axes.set_xlim(0, max(values.max(), 1) * 1.2)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    if not layers or any(first + len(rows) != len(tokens) for rows, first in layers.values()):
+        raise InputError(f"rows must end with the last of the {len(tokens)} tokens, in at least one layer")
+    T, tall = len(tokens), style.cell_inches(len(tokens), 5.6)
+    figure = style.canvas(3.0 * len(layers) + 2.2, tall + 1.6)
+    style.headline(figure, title)
+    norm = style.centred(np.concatenate([rows.ravel() for rows, _ in layers.values()]))
+    panels = []
+    for i, (name, (rows, first)) in enumerate(layers.items()):
+        axes = style.panel(figure, (1, len(layers), i + 1), name, "coordinate", "token" if i == 0 else "", frame=False)
+        axes.title.set_fontsize(style.TEXT)
+        shown = np.full((T, rows.shape[1]), np.nan)
+        shown[first:] = rows
+        image = style.heatmap(axes, shown, norm, style.SIGNED)
+        style.whole_ticks(axes.xaxis)
+        text = style.token_ticks(axes, tokens, "y", tall) if i == 0 else ""
+        if i:
+            axes.tick_params(labelleft=False)
+        if text:
+            style.note(figure, text)
+        panels.append(axes)
+    style.colour_bar(figure, image, panels, "value")
     return figure
 
 
@@ -161,7 +114,7 @@ def prefill_decode(
     new: int = 4,
     window: int | None = None,
     *,
-    title: str = "Prefill reads the prompt at once, decode one token at a time",
+    title: str = "Prefill at once, decode row by row",
 ) -> Figure:
     """Which (query, key) pairs each pass computes: the prompt's triangle in one pass, then one row a new token.
 

@@ -57,6 +57,8 @@ def slim(picture: Image.Image) -> bytes:
     picture, buffer = picture.convert("RGB"), io.BytesIO()
     if picture.getcolors(FEW_COLOURS) is not None:
         picture = picture.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        palette = np.array(picture.getpalette() or []).reshape(-1, 3)
+        picture.putpalette(np.where(palette.min(axis=1, keepdims=True) > 250, 255, palette).ravel().tolist())  # white
     picture.save(buffer, format="PNG")
     return buffer.getvalue()
 
