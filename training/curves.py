@@ -35,7 +35,7 @@ def curves(points: list[dict], title: str) -> Figure:
         if share:
             axes.set_ylim(0, 1.02)
             axes.yaxis.set_major_formatter("{x:.0%}")
-        style.legend(axes, ncols=2)
+        style.legend(axes, ncols=2, loc="lower right" if share else "upper right")
     style.headline(figure, title)
     return figure
 
