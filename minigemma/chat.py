@@ -52,8 +52,9 @@ def check_messages(messages: Sequence[dict]) -> None:
         if isinstance(content, str):
             continue
         for item in content if isinstance(content, list | tuple) else [content]:
-            kind = item.get("type") if isinstance(item, Mapping) else None
-            if kind not in _PLACEHOLDERS and not (kind == "text" and isinstance(item.get("text"), str)):
+            known: Mapping = item if isinstance(item, Mapping) else {}
+            kind = known.get("type")
+            if kind not in _PLACEHOLDERS and not (kind == "text" and isinstance(known.get("text"), str)):
                 raise InputError(
                     f"a message holds text, or items of type text, image, audio or video; got {item!r:.200}"
                 )

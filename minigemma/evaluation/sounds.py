@@ -28,7 +28,7 @@ def with_noise(waveform: np.ndarray, random: np.random.Generator) -> np.ndarray:
     x: np.ndarray = np.pad(waveform.astype(np.float32), random.integers(0, 3200, 2))
     x *= random.uniform(0.2, 0.9) / max(np.abs(x).max(), 1e-3)
     level = np.sqrt((x**2).mean()) * 10 ** (-random.uniform(10, 40) / 20)
-    noise = random.standard_normal(len(x)).astype(np.float32)
+    noise: np.ndarray = random.standard_normal(len(x)).astype(np.float32)
     if random.random() < 0.5:  # darker noise
         noise = np.convolve(noise, np.ones(4, np.float32) / 2, "same")
     return np.clip(x + level * noise, -1, 1).astype(np.float32)
