@@ -86,7 +86,7 @@ def budget_calculator(width: int, height: int, budget: int = 280) -> Figure:
     figure = style.canvas(11.0, 5.0)
     title = f"{width} × {height} → {row.width} × {row.height} pixels\n"
     title += f"{row.patches:,} patches, {row.soft_tokens} soft tokens"
-    left, right = np.ravel(figure.subfigures(1, 2, wspace=0.04))
+    left, right = figure.subfigures(1, 2, wspace=0.04)  # type: ignore[misc]  # two of them, so an array
     _sizes(style.panel(left, 111, title, "width (pixels)", "height (pixels)"), width, height, row)
     _table(style.panel(right, (2, 1, 1), frame=False), budget_table(width, height), budget)
     title = f"budget {budget:,}: every shape"
