@@ -447,7 +447,8 @@ def test_as_a_process(directory, tmp_path):
 
     endless = [*command, "generate", "--ids", "2,5", "--checkpoint", str(directory), "--max-new-tokens", "500"]
     endless += ["--temperature", "9", "--seed", "1"]
-    process = subprocess.Popen(endless, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    listens = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # also where our own shell does not
+    process = subprocess.Popen(endless, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **listens)
     assert process.stdout.read(1)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
