@@ -1,4 +1,4 @@
-"""bfloat16 and float32: the first is the upper half of the second, so widening is a 16-bit copy into every other place.
+"""bfloat16 and float32: the first is the upper half of the second, so widening is a shift by 16 bits.
 
 NumPy has no bfloat16; in memory its values are uint16 here.
 """
@@ -15,21 +15,29 @@ from functools import cache
 import numpy as np
 
 _WORTH_TWO_THREADS = 2**20  # values; below this a second thread costs more than it saves
+_PIECE = 2**18  # values; between its two steps a piece stays in the processor's cache
 
 
 def widen(raw: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """bfloat16 bits (N,) uint16 -> float32 (N,), exactly, in ``out``, whose lower halves must be zero already.
+    """bfloat16 bits (N,) uint16 -> float32 (N,), exactly, in ``out``.
 
-    NumPy copies without holding the interpreter lock, so the pieces of a large tensor are copied in parallel.
+    NumPy computes without holding the interpreter lock, so the parts of a large tensor are widened in parallel.
     """
-    upper = out.view(np.uint16)[1::2] if sys.byteorder == "little" else out.view(np.uint16)[::2]
     pool = _threads() if raw.size >= _WORTH_TWO_THREADS else None
     if pool is None:
-        upper[...] = raw
+        _shift_up(raw, out)
     else:
         cuts = np.linspace(0, raw.size, _cores() + 1).astype(int)
-        list(pool.map(lambda a, b: np.copyto(upper[a:b], raw[a:b]), cuts[:-1], cuts[1:]))
+        list(pool.map(lambda a, b: _shift_up(raw[a:b], out[a:b]), cuts[:-1], cuts[1:]))
     return out
+
+
+def _shift_up(raw: np.ndarray, out: np.ndarray) -> None:
+    """Copied, then shifted in place: faster than one shift that converts too, and than a copy into upper halves."""
+    for first in range(0, raw.size, _PIECE):
+        bits = out[first : first + _PIECE].view(np.uint32)
+        bits[...] = raw[first : first + _PIECE]
+        bits <<= 16
 
 
 def narrow(x: np.ndarray) -> np.ndarray:
@@ -52,7 +60,7 @@ def _threads() -> ThreadPoolExecutor | None:
 class Scratch:
     """Float32 buffers for weights that only pass through, lent again once no array looks at them any more.
 
-    Memory fresh from the system costs several times the widening itself. The lower halves of a buffer stay zero.
+    Memory fresh from the system costs several times the widening itself.
     """
 
     def __init__(self) -> None:
@@ -60,14 +68,14 @@ class Scratch:
         self._lock = threading.Lock()
 
     def lend(self, size: int) -> np.ndarray:
-        """A buffer (size,) of which the caller fills upper halves only; dropping every view of it gives it back."""
+        """A buffer (size,) of any content; dropping every view of it gives it back."""
         if size == 0:
-            return np.zeros(0, np.float32)
+            return np.empty(0, np.float32)
         with self._lock:
             free = sorted((buffer for buffer, loan in self._loans if loan() is None), key=len)
             fits = [buffer for buffer in free if size <= len(buffer) <= 4 * size]
             outgrown = [] if fits else [buffer for buffer in free if size < 4 * len(buffer) < 4 * size]
-            buffer = fits[0] if fits else np.zeros(size, np.float32)
+            buffer = fits[0] if fits else np.empty(size, np.float32)
             gone = {id(each) for each in [buffer, *outgrown]}
             # of a memoryview, so that views of the loan hold the loan itself and not the buffer
             loan = np.frombuffer(buffer.data, np.float32, size)

@@ -167,7 +167,7 @@ def _float32(stored: np.ndarray, scratch: Scratch | None = None) -> np.ndarray:
     """Values as they lie on disk -> float32, in new memory or (bfloat16 only) in memory that is used again."""
     if stored.dtype != np.uint16:
         return stored.astype(np.float32)
-    out = scratch.lend(stored.size) if scratch else np.zeros(stored.size, np.float32)
+    out = scratch.lend(stored.size) if scratch else np.empty(stored.size, np.float32)
     return widen(stored.reshape(-1), out).reshape(stored.shape)
 
 
