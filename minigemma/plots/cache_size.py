@@ -125,7 +125,7 @@ def cache_growth(
     measured: Mapping[str, np.ndarray],
     promised: Mapping[str, np.ndarray],
     *,
-    title: str = "The cache as a text is read, token by token",
+    title: str = "The cache while a text is read",
 ) -> Figure:
     """Bytes of a real cache after each token, as dots, over what the config promises, as lines.
 
