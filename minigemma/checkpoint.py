@@ -86,12 +86,12 @@ class Checkpoint(Mapping[str, np.ndarray]):
     def tiles(self, name: str, rows_per_tile: int | None = None) -> Iterator[tuple[slice, np.ndarray]]:
         """A large matrix in tiles along its first axis, (which rows, float32 rows): all at once it would be too large.
 
-        It is kept whole after all when there is room for it.
+        It is kept whole after all, and is then one tile unless told otherwise, when there is room for it.
         """
         shape = self._entry(name).shape
         if name in self._resident or self._has_room(name, 4 * self._entry(name).size):
             whole = self[name]
-            yield from ((rows, whole[rows]) for rows in cuts(shape, rows_per_tile))
+            yield from ((rows, whole[rows]) for rows in cuts(shape, rows_per_tile or len(whole)))
             return
         file, stored = self._place[name]
         for rows in cuts(shape, rows_per_tile):

@@ -140,7 +140,8 @@ class Gemma4:
         """The tied head: normed vectors (T, D) against every row of the embedding table -> (T, V), softly capped."""
         logits = np.empty((len(x), self.config.text.vocab_size), np.float32)
         for rows, tile in self.text_weights.tiles("embed_tokens.weight"):
-            logits[:, rows] = soft_cap(x @ tile.T, self.config.text.final_logit_softcapping)
+            part = np.matmul(x, tile.T, out=logits[:, rows])
+            soft_cap(part, self.config.text.final_logit_softcapping, out=part)
         return logits
 
     def encode_image(self, patches: np.ndarray, positions: np.ndarray, watch: Watch = unwatched) -> np.ndarray:

@@ -62,11 +62,11 @@ def softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
     return e
 
 
-def soft_cap(x: np.ndarray, cap: float | None) -> np.ndarray:
-    """Squeeze x smoothly into (-cap, cap): ``cap * tanh(x / cap)``. None leaves x as it is."""
+def soft_cap(x: np.ndarray, cap: float | None, out: np.ndarray | None = None) -> np.ndarray:
+    """Squeeze x smoothly into (-cap, cap): ``cap * tanh(x / cap)``. None leaves x as it is. out: as in NumPy."""
     if cap is None:
         return x
-    capped = x / cap
+    capped = np.divide(x, cap, out=out)
     np.tanh(capped, out=capped)
     capped *= cap
     return capped

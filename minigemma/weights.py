@@ -41,7 +41,7 @@ class Weights(Mapping[str, np.ndarray]):
         if source_tiles:
             return source_tiles(full, rows_per_tile)
         whole = self._source[full]
-        return ((rows, whole[rows]) for rows in cuts(whole.shape, rows_per_tile))
+        return ((rows, whole[rows]) for rows in cuts(whole.shape, rows_per_tile or len(whole)))
 
     def prefetch(self, names: Iterable[str]) -> None:
         """Have the named tensors read from disk in the background, where they come from a disk."""

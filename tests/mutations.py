@@ -226,8 +226,8 @@ MUTATIONS = [
     Mutation(
         "logits are softly capped",
         "model.py",
-        "soft_cap(x @ tile.T, self.config.text.final_logit_softcapping)",
-        "x @ tile.T",
+        "soft_cap(part, self.config.text.final_logit_softcapping, out=part)",
+        "pass",
     ),
     Mutation(
         "GELU is the tanh form",
