@@ -96,7 +96,7 @@ def test_fourier_transform_is_the_loop():
     assert relative_error(np.abs(np.fft.rfft(frame, mel.FFT)), naive.magnitudes(frame)) <= 1e-6
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 4), (7, 8, 2), (9, 5, 3)])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 4), (7, 8, 2), (9, 5, 3), (135, 3, 2)])
 def test_convolution_is_the_loop(shape):
     x, kernel = normal(*shape), normal(5, shape[2], 3, 3, seed=1)
     assert relative_error(subsampling.convolve(x, kernel), naive.convolve(x, kernel)) <= 1e-6
