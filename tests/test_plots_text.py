@@ -131,6 +131,8 @@ CASES = {
     "rope_angles": lambda: plots.rope_angles(TEXT["31B"]),
     "rope_angles, one position": lambda: plots.rope_angles(rotation_frequencies(8, 1e4), [0]),
     "clock_faces": lambda: plots.clock_faces(rotation_frequencies(64, 1e6, 0.25), 3),
+    "clock_faces, a real key": lambda: plots.clock_faces(rotation_frequencies(64, 1e6, 0.25), 9, vector=BEFORE),
+    "loss_by_fraction": lambda: plots.loss_by_fraction([0, 1], {LOCAL: np.ones(2)}, {LOCAL: 1}),
     "clock_faces, one pair": lambda: plots.clock_faces(rotation_frequencies(2, 1e4), 0),
     "pair_ruler": plots.pair_ruler,
     "pair_ruler, one pair": lambda: plots.pair_ruler(2, 1.0),

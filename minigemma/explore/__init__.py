@@ -19,6 +19,8 @@ The frame, for whoever adds one (one file an idea, one function an explorer, a l
 from minigemma.explore.attention import attention_heads
 from minigemma.explore.base import Explorer, Reader, Reading, choice, play, slider, stops, text, toggle
 from minigemma.explore.cache import cache_calculator
+from minigemma.explore.ple import ple_switches, ple_vectors
+from minigemma.explore.rope import angle_map, rotation_clocks
 from minigemma.explore.source import source
 from minigemma.explore.window import moving_window, window_masks
 
@@ -26,11 +28,15 @@ __all__ = [
     "Explorer",
     "Reader",
     "Reading",
+    "angle_map",
     "attention_heads",
     "cache_calculator",
     "choice",
     "moving_window",
     "play",
+    "ple_switches",
+    "ple_vectors",
+    "rotation_clocks",
     "slider",
     "source",
     "stops",

@@ -9,7 +9,7 @@ from minigemma.plots.conformer import chunk_mask, conformer_path, relative_bias,
 from minigemma.plots.generations import key_against_value, value_sizes
 from minigemma.plots.heads import head_habits
 from minigemma.plots.image_mask import image_mask
-from minigemma.plots.lens import logit_lens, soft_cap_curve
+from minigemma.plots.lens import logit_lens, next_tokens, soft_cap_curve
 from minigemma.plots.looking import patch_attention, patch_similarity
 from minigemma.plots.mel import frame_stages, mel_filter_bank
 from minigemma.plots.moe import (
@@ -25,15 +25,8 @@ from minigemma.plots.places import position_tables, rope2d_angles, rope2d_simila
 from minigemma.plots.ple import ple_bytes, ple_contribution, ple_parts, ple_row
 from minigemma.plots.reach import answer_by_window, dilution, receptive_field, spread
 from minigemma.plots.residual import rms_depth, rms_ladder, row_norms, score_histograms
-from minigemma.plots.rope import (
-    clock_faces,
-    cosine_decay,
-    pair_ruler,
-    qk_by_position,
-    rope_angles,
-    rotation_bars,
-    wavelengths,
-)
+from minigemma.plots.rope import clock_faces, pair_ruler, qk_by_position, rotation_bars
+from minigemma.plots.rope_scales import cosine_decay, loss_by_fraction, rope_angles, wavelengths
 from minigemma.plots.schedule import head_wiring, kv_sharing_arcs, layer_schedule
 from minigemma.plots.sequence import sequence_strip, token_strip
 from minigemma.plots.soft_tokens import soft_token_attention, soft_token_grid, soft_token_readers
@@ -80,8 +73,10 @@ __all__ = [
     "kv_sharing_arcs",
     "layer_schedule",
     "logit_lens",
+    "loss_by_fraction",
     "mask_pair",
     "mel_filter_bank",
+    "next_tokens",
     "pair_ruler",
     "parameter_bars",
     "patch_attention",
