@@ -27,7 +27,9 @@ def make_queries(
     """x (T, D) -> queries (T, H, K): projected, normed, rotated, scaled (by 1 in Gemma 4, by 1/sqrt(K) before)."""
     queries = watch("queries_projected", linear(x, weights["q_proj.weight"]).reshape(len(x), spec.heads, spec.head_dim))
     queries = watch("queries_normed", rms_norm(queries, weights["q_norm.weight"], eps))
-    return watch("queries", rotate(queries, rotation) * np.float32(spec.attention_scale))
+    queries = rotate(queries, rotation)
+    queries *= spec.attention_scale
+    return watch("queries", queries)
 
 
 def make_keys_values(

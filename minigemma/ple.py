@@ -25,12 +25,16 @@ def per_layer_inputs(
     """
     T, D = embeddings.shape
     token = weights.rows("embed_tokens_per_layer.weight", token_ids).reshape(T, layers, -1)  # (T, L, P)
-    token = watch("token_part", token * np.float32(math.sqrt(token.shape[-1])))
+    token *= math.sqrt(token.shape[-1])  # in place, here and below: for a long prompt these are large
+    token = watch("token_part", token)
 
-    context = linear(embeddings, weights["per_layer_model_projection.weight"]) * np.float32(D**-0.5)
+    context = linear(embeddings, weights["per_layer_model_projection.weight"])
+    context *= D**-0.5
     context = rms_norm(context.reshape(token.shape), weights["per_layer_projection_norm.weight"], eps)
     context = watch("context_part", context)
-    return watch("inputs", (context + token) * np.float32(2**-0.5))
+    inputs = context + token
+    inputs *= 2**-0.5
+    return watch("inputs", inputs)
 
 
 def inject(x: np.ndarray, ple: np.ndarray, weights: Weights, eps: float, watch: Watch = unwatched) -> np.ndarray:

@@ -36,8 +36,8 @@ MUTATIONS = [
     Mutation(
         "scores are not scaled by 1/sqrt(K)",
         "attention.py",
-        "rotate(queries, rotation) * np.float32(spec.attention_scale)",
-        "rotate(queries, rotation) * np.float32(spec.head_dim**-0.5)",
+        "queries *= spec.attention_scale",
+        "queries *= spec.head_dim**-0.5",
     ),
     Mutation("the window counts the token itself", "interleaving.py", "positions - window + 1", "positions - window"),
     Mutation(
@@ -190,9 +190,9 @@ MUTATIONS = [
         '(dense, weights["post_feedforward_layernorm_1.weight"]',
         '(dense, weights["post_feedforward_layernorm_2.weight"]',
     ),
-    Mutation("per-layer embeddings are scaled by sqrt(P)", "ple.py", " * np.float32(math.sqrt(token.shape[-1]))", ""),
-    Mutation("their context part is scaled by 1/sqrt(D)", "ple.py", " * np.float32(D**-0.5)", " * np.float32(1e-3)"),
-    Mutation("their two parts are divided by sqrt(2)", "ple.py", " * np.float32(2**-0.5)", ""),
+    Mutation("per-layer embeddings are scaled by sqrt(P)", "ple.py", "token *= math.sqrt(token.shape[-1])", "pass"),
+    Mutation("their context part is scaled by 1/sqrt(D)", "ple.py", "context *= D**-0.5", "pass"),
+    Mutation("their two parts are divided by sqrt(2)", "ple.py", "inputs *= 2**-0.5", "pass"),
     Mutation(
         "their table lies layer by layer",
         "ple.py",

@@ -22,15 +22,18 @@ X = RNG.normal(size=(4, D)).astype(np.float32)
 
 
 def test_token_and_context_part_one_layer_at_a_time(close):
-    """Columns lie layer by layer; the token part is scaled by sqrt(P), the context part by 1/sqrt(D), then normed."""
-    trace = Trace()
-    found = per_layer_inputs(IDS, X, TABLES, L, EPS, trace)
+    """Columns lie layer by layer; the token part is scaled by sqrt(P), the context part by 1/sqrt(D), then normed.
+
+    (With a large eps: else the norm would hide the scale before it.)
+    """
+    trace, eps = Trace(), 0.3
+    found = per_layer_inputs(IDS, X, TABLES, L, eps, trace)
     assert found.shape == (4, L, P)
     for i in range(L):
         columns = slice(i * P, (i + 1) * P)
         token = TABLES["embed_tokens_per_layer.weight"][IDS, columns] * np.sqrt(P)
         context = X @ TABLES["per_layer_model_projection.weight"][columns].T / np.sqrt(D)
-        context = rms_norm(context, TABLES["per_layer_projection_norm.weight"])
+        context = rms_norm(context, TABLES["per_layer_projection_norm.weight"], eps)
         close(trace["token_part"][:, i], token, 1e-6, "token part")
         close(trace["context_part"][:, i], context, 1e-5, "context part")
         close(found[:, i], (token + context) / np.sqrt(2), 1e-5, "both")
