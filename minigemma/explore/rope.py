@@ -50,7 +50,8 @@ def angle_map(width: int = 512) -> Explorer:
 
     def draw(theta, share, length) -> Figure:
         every, some = rotation_frequencies(width, theta), rotation_frequencies(width, theta, share)
-        positions = np.unique(np.geomspace(1, length, 600).astype(int))
+        powers = 4 ** np.arange(10)  # what the axis labels
+        positions = np.union1d(np.geomspace(1, length, 600).astype(int), powers[powers <= length])
         maps = {"every pair turns": every, f"p = {share:g}: {np.count_nonzero(some)} of {width // 2} pairs turn": some}
         title = f"Angle of every pair, theta {theta:,.0f}, head of {width}"
         return plots.rope_angles(maps, positions, title=title)
