@@ -16,7 +16,7 @@ from small_models import draw, small_config
 from transformers import Gemma4Config, Gemma4ForCausalLM, Gemma4ForConditionalGeneration, Gemma4TextConfig
 from transformers.models.gemma4 import modeling_gemma4 as modeling
 
-from minigemma.config import GLOBAL, Config, TextConfig
+from minigemma.config import Config, TextConfig
 
 torch.set_grad_enabled(False)
 
@@ -282,8 +282,3 @@ def reference_generate(model: Any, ids: Sequence[int] | np.ndarray, new_tokens: 
         **inputs, max_new_tokens=new_tokens, min_new_tokens=new_tokens, do_sample=False, eos_token_id=None
     )
     return output[0, len(ids) :].tolist()
-
-
-def reference_kinds(config: TextConfig) -> dict[str, int]:
-    """Layer kind -> head width, to go through the rotation tables."""
-    return {kind: config.global_head_dim if kind == GLOBAL else config.head_dim for kind in set(config.layer_types)}
