@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig  # noqa: E402
 
 from minigemma.config import Config  # noqa: E402
+from minigemma.hub_config import to_hub  # noqa: E402
 from minigemma.model import load  # noqa: E402
 from minigemma.trace import Trace  # noqa: E402
 
@@ -68,6 +69,17 @@ def test_greedy_continuation(shape):
         torch.from_numpy(ids)[None], max_new_tokens=20, min_new_tokens=20, do_sample=False, eos_token_id=None
     )
     assert list(small_gemma3(shape, seed=9).generate(ids, 20, stop=())) == expected[0, len(ids) :].tolist()
+
+
+@pytest.mark.parametrize("shape", HUB)
+def test_our_config_files_are_read(shape):
+    theirs = Gemma3TextConfig(**to_hub(Config.from_hub(HUB[shape])))
+    for name in ("query_pre_attn_scalar", "sliding_window", "final_logit_softcapping", "eos_token_id"):
+        assert getattr(theirs, name) == HUB[shape].get(name), name
+    assert theirs.layer_types == list(Config.from_hub(HUB[shape]).text.layer_types)
+    assert {kind: rope["rope_theta"] for kind, rope in theirs.rope_parameters.items()} == {
+        kind: rope["rope_theta"] for kind, rope in reference(shape, seed=0).config.rope_parameters.items()
+    }
 
 
 @pytest.mark.parametrize("shape", HUB)

@@ -41,19 +41,19 @@ def in_gemma4_words(config: dict) -> dict:
 
 def in_gemma3_words(config: Config) -> dict:
     """The config.json of a Gemma 3 text model."""
-    kept = {
+    same = [
         *_DEFAULTS,
         "rms_norm_eps",
         "final_logit_softcapping",
         "tie_word_embeddings",
         "pad_token_id",
         "bos_token_id",
-    }
-    return {name: value for name, value in asdict(config.text).items() if name in kept} | {
+    ]
+    return {name: value for name, value in asdict(config.text).items() if name in same} | {
         "architectures": ["Gemma3ForCausalLM"],
         "model_type": MODEL_TYPE,
         "layer_types": list(config.text.layer_types),
-        "query_pre_attn_scalar": round(config.text.attention_scale**-2, 6),
+        "query_pre_attn_scalar": round(config.text.attention_scale**-2),
         "rope_parameters": {
             LOCAL: {"rope_type": "default", "rope_theta": config.text.rope_theta_local},
             GLOBAL: {"rope_type": "default", "rope_theta": config.text.rope_theta_global},
