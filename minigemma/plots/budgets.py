@@ -12,7 +12,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.transforms import Bbox
 
 from minigemma.plots import style
 from minigemma.plots.picture import COLUMNS, ROWS, figure_for, grid_lines, outline, show
@@ -115,7 +114,8 @@ def _table(axes: Axes, table: Sequence[Resized], budget: int) -> None:
     axes.set_axis_off()
     lines = [[f"{r.budget:,}", f"{r.width:,} × {r.height:,}", f"{r.patches:,}", f"{r.soft_tokens:,}"] for r in table]
     names, widths = ["budget", "pixels", "patches", "tokens"], [0.2, 0.37, 0.23, 0.2]
-    made = axes.table(lines, colLabels=names, colWidths=widths, bbox=Bbox.unit(), cellLoc="right")
+    fill: Any = (0, 0, 1, 1)  # the whole panel; older matplotlibs unpack it, so no Bbox
+    made = axes.table(lines, colLabels=names, colWidths=widths, bbox=fill, cellLoc="right")
     made.auto_set_font_size(False)
     made.set_fontsize(style.TEXT)
     for (line, _), cell in made.get_celld().items():
