@@ -106,6 +106,10 @@ CASES = {
     "layer_schedule, one layer": lambda: plots.layer_schedule((GLOBAL,)),
     "kv_sharing_arcs": lambda: plots.kv_sharing_arcs(PRESETS["E2B"]),
     "kv_sharing_arcs, none shared": lambda: plots.kv_sharing_arcs(TEXT["31B"]),
+    "readers": lambda: plots.readers(
+        {s.index: pattern(8, 12, s.window) for s in SPECS}, SPECS, tokens(12), 11, 7, hide_first=True
+    ),
+    "loss_by_source": lambda: plots.loss_by_source({0: 3.0, 3: 2.0}, 3),
     "head_wiring": lambda: plots.head_wiring(PRESETS),
     "head_wiring, one": lambda: plots.head_wiring(SMALL),
     "router_heatmap": lambda: plots.router_heatmap(*routing(12), tokens(12)),
@@ -143,6 +147,9 @@ CASES = {
     "wavelengths, none turns": lambda: plots.wavelengths({"still": np.zeros(4)}),
     "cosine_decay": lambda: plots.cosine_decay({"a": np.ones(3)}, np.array([1, 8, 64])),
     "rotation_bars": lambda: plots.rotation_bars(BEFORE, AFTER),
+    "next_tokens": lambda: plots.next_tokens(
+        {"whole": np.array([0.5, 0.2]), "without": np.array([0.1, 0.6])}, ["a", "▁b"]
+    ),
     "logit_lens": lambda: plots.logit_lens(*lens(10, 8)),
     "logit_lens, 60 × 300": lambda: plots.logit_lens(*lens(60, 300)),
     "logit_lens, one": lambda: plots.logit_lens(*lens(1, 1)),

@@ -21,6 +21,8 @@ from minigemma.explore.base import Explorer, Reader, Reading, choice, play, slid
 from minigemma.explore.cache import cache_calculator
 from minigemma.explore.ple import ple_switches, ple_vectors
 from minigemma.explore.rope import angle_map, rotation_clocks
+from minigemma.explore.router import router_player
+from minigemma.explore.sharing import key_readers, sharing_layers
 from minigemma.explore.source import source
 from minigemma.explore.window import moving_window, window_masks
 
@@ -32,11 +34,14 @@ __all__ = [
     "attention_heads",
     "cache_calculator",
     "choice",
+    "key_readers",
     "moving_window",
     "play",
     "ple_switches",
     "ple_vectors",
     "rotation_clocks",
+    "router_player",
+    "sharing_layers",
     "slider",
     "source",
     "stops",

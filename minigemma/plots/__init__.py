@@ -18,6 +18,7 @@ from minigemma.plots.moe import (
     distinct_experts,
     expert_load,
     router_heatmap,
+    router_view,
     router_waterfall,
 )
 from minigemma.plots.parameters import parameter_bars
@@ -27,8 +28,9 @@ from minigemma.plots.reach import answer_by_window, dilution, receptive_field, s
 from minigemma.plots.residual import rms_depth, rms_ladder, row_norms, score_histograms
 from minigemma.plots.rope import clock_faces, pair_ruler, qk_by_position, rotation_bars
 from minigemma.plots.rope_scales import cosine_decay, loss_by_fraction, rope_angles, wavelengths
-from minigemma.plots.schedule import head_wiring, kv_sharing_arcs, layer_schedule
+from minigemma.plots.schedule import head_wiring, layer_schedule
 from minigemma.plots.sequence import sequence_strip, token_strip
+from minigemma.plots.sharing import kv_sharing_arcs, loss_by_source, readers
 from minigemma.plots.soft_tokens import soft_token_attention, soft_token_grid, soft_token_readers
 from minigemma.plots.spectrogram import (
     convolution_stages,
@@ -74,6 +76,7 @@ __all__ = [
     "layer_schedule",
     "logit_lens",
     "loss_by_fraction",
+    "loss_by_source",
     "mask_pair",
     "mel_filter_bank",
     "next_tokens",
@@ -90,6 +93,7 @@ __all__ = [
     "position_tables",
     "prefill_decode",
     "qk_by_position",
+    "readers",
     "receptive_field",
     "relative_bias",
     "relative_shift",
@@ -100,6 +104,7 @@ __all__ = [
     "rope_angles",
     "rotation_bars",
     "router_heatmap",
+    "router_view",
     "router_waterfall",
     "row_norms",
     "save",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -90,4 +90,23 @@ def soft_cap_curve(
         bars.set_yticks(range(len(best)), labels, fontsize=style.SMALL, parse_math=False)
         bars.invert_yaxis()
         style.legend(bars, loc="lower right")
+    return figure
+
+
+def next_tokens(
+    chances: Mapping[str, np.ndarray], tokens: Sequence[str], *, title: str = "The likeliest next tokens"
+) -> Figure:
+    """Probabilities of a few next tokens under several rules, side by side. chances: {name: (n,)}; tokens: n labels."""
+    if not chances or any(np.shape(p) != (len(tokens),) for p in chances.values()):
+        raise InputError(
+            f"chances holds shapes {[np.shape(p) for p in chances.values()]}; expected ({len(tokens)},) each"
+        )
+    figure, axes = style.single(title, "probability", "", height=1.4 + 0.45 * len(tokens))
+    thick = 0.8 / len(chances)
+    for i, (name, values) in enumerate(chances.items()):
+        places = np.arange(len(tokens)) + (i - (len(chances) - 1) / 2) * thick
+        axes.barh(places, values, thick, color=style.SERIES[i % len(style.SERIES)], label=name)
+    axes.set_yticks(range(len(tokens)), [style.printable(t) for t in tokens], fontsize=style.SMALL, parse_math=False)
+    axes.invert_yaxis()
+    style.legend(axes, loc="lower right")
     return figure
