@@ -20,7 +20,9 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = ["test_text_golden.py"]
-UNITS = [f"test_{name}.py" for name in ("interleaving", "rope", "attention", "cache", "moe", "ple", "model", "laws")]
+UNITS = [
+    f"test_{name}.py" for name in ("ops", "interleaving", "rope", "attention", "cache", "moe", "ple", "model", "laws")
+]
 
 
 class Mutation(NamedTuple):
