@@ -9,8 +9,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.patches import PathPatch, Rectangle
-from matplotlib.path import Path
 
 from minigemma.config import Config, TextConfig
 from minigemma.errors import InputError
@@ -18,7 +16,7 @@ from minigemma.interleaving import LayerSpec, schedule
 from minigemma.plots import style
 
 
-def _cells(model: Any) -> list[tuple[str, int]]:
+def cells_of(model: Any) -> list[tuple[str, int]]:
     """[(kind, KV source)] of a config, of LayerSpecs, or of plain layer kinds (an older model, without sharing)."""
     if isinstance(model, Config | TextConfig):
         model = schedule(style.text_config(model))
@@ -32,7 +30,7 @@ def layer_schedule(models: Any, *, title: str = "Which layers are local, global,
     layers alone is labelled layer by layer.
     """
     strips = models if isinstance(models, Mapping) else {"": models}
-    strips = {name: _cells(model) for name, model in strips.items()}
+    strips = {name: cells_of(model) for name, model in strips.items()}
     if not strips or not all(strips.values()):
         raise InputError("no layers to draw: give a config, LayerSpecs or {name: …}")
     deepest = max(map(len, strips.values()))
@@ -80,47 +78,6 @@ def _describe(models: Any, i: int, kind: str, source: int) -> str:
     if source != i:
         words.append(f"KV of layer {source}")
     return ", ".join(words)
-
-
-def kv_sharing_arcs(config: Config | TextConfig, *, title: str = "Whose keys and values each layer reads") -> Figure:
-    """Layers in a row, an arc from each layer that borrows to the layer it reads; local above, global below."""
-    cells = _cells(config)
-    L = len(cells)
-    figure = style.canvas(max(style.WIDTH, min(12.0, 0.27 * L + 0.8)), 4.4)
-    axes = style.panel(figure, 111, "", "layer", "", frame=False)
-    kinds, owners = {}, sorted({source for i, (_, source) in enumerate(cells) if source != i})
-    for i, (kind, source) in enumerate(cells):
-        shared = source != i
-        colour = style.kind_colour(kind, shared)
-        axes.add_patch(Rectangle((i - 0.42, -0.5), 0.84, 1.0, facecolor=colour))
-        kinds[f"{style.kind_name(kind)}, {'queries only' if shared else 'own keys and values'}"] = colour
-        if shared:
-            up = 1 if style.kind_name(kind) == "local" else -1
-            tall = 0.5 + (i - source) * 0.22
-            curve = Path(
-                [(i, 0.5 * up), (i, tall * 1.6 * up), (source, tall * 1.6 * up), (source, 0.5 * up)], [1, 4, 4, 4]
-            )
-            axes.add_patch(PathPatch(curve, fill=False, edgecolor=style.kind_colour(kind), linewidth=1.6))
-    reach = 1.2 + 1.2 * max([0.5 + (i - s) * 0.22 for i, (_, s) in enumerate(cells) if s != i], default=0)
-    axes.set(xlim=(-0.8, L - 0.2), ylim=(-reach, reach), yticks=[])
-    every = 1 if L <= 24 else 5
-    crowded = {t for o in owners for t in (o - 1, o + 1)} - set(owners) if every > 1 else set()
-    axes.set_xticks(sorted({*range(0, L, every), *owners, L - 1} - crowded))
-    for owner in owners:
-        readers = sum(source == owner for _, source in cells) - 1
-        up = style.kind_name(cells[owner][0]) == "local"
-        axes.text(
-            owner - 0.5,
-            (0.75 if up else -0.75) * reach,
-            f"layer {owner}\nread by {readers} more",
-            ha="right",
-            va="center",
-            fontsize=style.SMALL,
-        )
-    if not owners:
-        axes.text(L / 2, 0.6 * reach, "Every layer has its own keys and values.", ha="center", fontsize=style.TEXT)
-    style.headline(figure, title, style.patches(**kinds))
-    return figure
 
 
 def head_wiring(configs: Any, *, title: str = "Query heads and the KV head each one reads") -> Figure:
