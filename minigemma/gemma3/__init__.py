@@ -9,7 +9,7 @@ Nothing here computes. What differs between the two is data, and this package re
     global heads are           as wide as local ones     twice as wide            config.text.global_head_dim
     logits                     as they are               capped softly at 30      config.text.final_logit_softcapping
     the last layer             as the 5 : 1 falls        global                   config.text.layer_types
-    a layer ends               as it is                  times a learned number   weights: the number is 1
+    a layer ends               as it is                  times its scalar         weights: the number is 1
     norms are stored as        the factor less 1         the factor               weights: 1 is added once
 
 K=V, KV sharing, per-layer embeddings and experts are new in Gemma 4, or left out by fields that are 0 or False.

@@ -50,7 +50,7 @@ def _facts(config: Config, context: int) -> dict[str, str]:
         "a further token adds": show_size(grows),
         "per-layer embedding read a token": show_size(2 * len(specs) * text.hidden_size_per_layer_input),
         "experts": f"{text.top_k_experts} of {text.num_experts}" if text.num_experts else "none",
-        "a layer ends": "times a learned number" if text.layer_scalar else "as it is",
+        "a layer ends": "times its scalar" if text.layer_scalar else "as it is",
         "logits": f"capped at {cap:g}" if cap else "as they are",
         "parameters of the decoder": _billions(sum(parameter_count(decoder).values())),
         "of which for one token": _billions(parameters_in_use(decoder)),
