@@ -131,6 +131,48 @@ def router_waterfall(
     return figure
 
 
+def router_view(
+    before: np.ndarray,
+    after: np.ndarray,
+    tokens: Sequence[str],
+    token: int,
+    surprise: tuple[np.ndarray, np.ndarray],
+    *,
+    title: str = "Weights of the chosen experts",
+    note: str = "",
+) -> Figure:
+    """A router as it is and changed: all tokens, one token's experts, and what the change does to the model's guesses.
+
+    before, after (T, E): weights, zero where an expert was not chosen; surprise: nats (T - 1,) at each next token,
+    before and after.
+    """
+    T, E = before.shape
+    tall = style.cell_inches(T, 7.0, 3.2)
+    figure = style.canvas(style.WIDTH + 3.4, max(tall, 4.6) + 3.6)
+    grid = figure.add_gridspec(2, 2, width_ratios=[1, 1.1], height_ratios=[max(tall, 4.6) - 1.4, 2.6])
+    left = style.panel(figure, grid[0, 0], title, "expert", "token", frame=False)
+    image = style.heatmap(left, after, style.scaled(np.maximum(after, 0), "linear"))
+    style.colour_bar(figure, image, left, "weight")
+    style.boxes(left, [(0, token)], E, 1, facecolor="none", edgecolor="white", linewidth=1.8)
+    text = style.token_ticks(left, tokens, "y", tall)
+    right = style.panel(figure, grid[0, 1], f"Token {token}: {tokens[token]}", "expert", "weight")
+    right.bar(np.arange(E) - 0.2, before[token], 0.4, color=style.WEIGHTS, label="as it is")
+    right.bar(np.arange(E) + 0.2, after[token], 0.4, color=style.ACTIVATIONS, label="what if")
+    right.set_ylim(0, 1.3 * max(before[token].max(), after[token].max()))
+    style.legend(right, loc="upper right", ncols=2)
+    for axes in (left, right):
+        axes.set_xticks(range(0, E, 1 if E <= 8 else max(2, E // 8)))
+    below = style.panel(figure, grid[1, :], "Surprise at the next token", "token that is guessed", "nats")
+    for values, colour, name in zip(surprise, (style.WEIGHTS, style.ACTIVATIONS), ("as it is", "what if"), strict=True):
+        label = f"{name}: mean {np.mean(values):.2f}" if len(values) else name
+        below.plot(range(1, T), values, "o-", color=colour, markersize=4, label=label)
+    below.set_ylim(bottom=0)
+    style.legend(below, loc="upper right", ncols=2)
+    if text or note:
+        style.note(figure, " ".join(filter(None, (text, note))))
+    return figure
+
+
 def branch_norms(
     dense: np.ndarray,
     experts: np.ndarray,
