@@ -6,6 +6,7 @@ import pytest
 pytest.importorskip("ipywidgets")
 from explore_models import letter_model, move_everything
 
+from minigemma import plots
 from minigemma.errors import InputError
 from minigemma.explore import router_player
 from minigemma.explore.router import routed
@@ -37,6 +38,16 @@ def test_what_if_changes_one_layer_and_nothing_when_it_changes_nothing():
     without, _ = routed(model, ids, 3, text.top_k_experts, busiest)
     assert not without[:, busiest].any()
     assert ((without > 0).sum(axis=1) == text.top_k_experts).all()
+
+
+def test_the_picture_frames_the_whole_row_of_its_token():
+    weights = np.random.default_rng(0).uniform(size=(6, 8))
+    figure = plots.router_view(weights, weights, list("abcdef"), 2, (np.ones(5), np.ones(5)))
+    heatmap = figure.axes[0]
+    (frame,) = heatmap.collections
+    low, high = frame.get_paths()[0].get_extents().get_points()
+    assert (*low, *high) == (-0.5, 1.5, 7.5, 2.5)
+    assert heatmap.get_xlim() == (-0.5, 7.5)
 
 
 def test_a_model_without_experts_is_told_apart():

@@ -18,10 +18,11 @@ from minigemma.trace import Edit, Trace
 LONGEST = 64  # tokens of a typed text: each is a row of the picture
 
 
-def router_player(model: Gemma4, sentence: str, layer: int = 0) -> Explorer:
+def router_player(model: Gemma4, sentence: str, layer: int = 0, top_k: int | None = None) -> Explorer:
     """One layer's router on the reader's text, with another top k or without an expert, in this layer alone.
 
-    The model is run once for each setting; moving along the tokens only draws again.
+    top_k: what if so many are chosen; None begins with the model's own. The model is run once for each setting;
+    moving along the tokens only draws again.
     """
     config = model.config.text
     if not config.enable_moe_block:
@@ -59,7 +60,7 @@ def router_player(model: Gemma4, sentence: str, layer: int = 0) -> Explorer:
         "sentence": text("text", sentence, rows=2),
         "layer": slider("layer", 0, len(model.schedule) - 1, layer),
         "token": slider("token", 0, last, min(last, 3)),
-        "top_k": slider("experts a token (top k)", 1, config.num_experts - 1, config.top_k_experts),
+        "top_k": slider("experts a token (top k)", 1, config.num_experts - 1, top_k or config.top_k_experts),
         "removed": choice("expert removed", {"none": -1} | {str(e): e for e in range(config.num_experts)}),
     }
     return Explorer(draw, controls, beside=[play(controls["token"])], adapt=fit)

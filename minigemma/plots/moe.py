@@ -73,7 +73,7 @@ def expert_load(
     even = bottom.sum() / experts
     axes.axhline(even, color=style.INK, linestyle="--", linewidth=1.5, label=f"even spread: {even:,.1f}")
     axes.set_xlim(-0.5, experts - 0.5)
-    axes.set_ylim(0, bottom.max() * 1.25)
+    axes.set_ylim(0, bottom.max() * (1.25 if len(domains) < 4 else 1.45))  # a legend of two lines
     style.legend(axes, loc="upper center", ncols=min(4, len(domains) + 1))
     if "" not in domains:
         _preferences(figure, grid[1], counts, experts)
@@ -153,7 +153,7 @@ def router_view(
     left = style.panel(figure, grid[0, 0], title, "expert", "token", frame=False)
     image = style.heatmap(left, after, style.scaled(np.maximum(after, 0), "linear"))
     style.colour_bar(figure, image, left, "weight")
-    style.boxes(left, [(0, token)], E, 1, facecolor="none", edgecolor="white", linewidth=1.8)
+    style.boxes(left, [((E - 1) / 2, token)], E, 1, facecolor="none", edgecolor="white", linewidth=1.8)
     text = style.token_ticks(left, tokens, "y", tall)
     right = style.panel(figure, grid[0, 1], f"Token {token}: {tokens[token]}", "expert", "weight")
     right.bar(np.arange(E) - 0.2, before[token], 0.4, color=style.WEIGHTS, label="as it is")
@@ -163,9 +163,10 @@ def router_view(
     for axes in (left, right):
         axes.set_xticks(range(0, E, 1 if E <= 8 else max(2, E // 8)))
     below = style.panel(figure, grid[1, :], "Surprise at the next token", "token that is guessed", "nats")
-    for values, colour, name in zip(surprise, (style.WEIGHTS, style.ACTIVATIONS), ("as it is", "what if"), strict=True):
+    lines = {"as it is": (style.WEIGHTS, 3.5), "what if": (style.ACTIVATIONS, 1.5)}  # both seen where they agree
+    for values, (name, (colour, width)) in zip(surprise, lines.items(), strict=True):
         label = f"{name}: mean {np.mean(values):.2f}" if len(values) else name
-        below.plot(range(1, T), values, "o-", color=colour, markersize=4, label=label)
+        below.plot(range(1, T), values, "o-", color=colour, linewidth=width, markersize=4, label=label)
     below.set_ylim(bottom=0)
     style.legend(below, loc="upper right", ncols=2)
     if text or note:
