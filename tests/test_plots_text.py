@@ -206,7 +206,9 @@ def test_picture(case):
 def test_every_public_picture_is_tried():
     """Here, or by name in the tests of the vision and audio pictures and of the explorers."""
     tried = {case.split(",")[0] for case in CASES}
-    elsewhere = "".join(file.read_text(encoding="utf-8") for file in Path(__file__).parent.glob("test_*.py"))
+    package = Path(plots.__file__).parents[1]
+    files = [*Path(__file__).parent.glob("test_*.py"), *(package / "explore").glob("*.py")]
+    elsewhere = "".join(file.read_text(encoding="utf-8") for file in files)
     assert [name for name in plots.__all__ if name not in tried | {"save"} and f"{name}(" not in elsewhere] == []
 
 
