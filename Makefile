@@ -63,10 +63,9 @@ lite: .venv/dev            ## the notebooks with Python in the browser, in _lite
 	$(INSTALL) --editable '.[lite]'
 	$(PY) notebooks/lite/build.py
 
-train: .venv/reference     ## train both shipped checkpoints again (some hours; training/README.md)
+train: .venv/reference     ## train both shipped checkpoints again from nothing (some hours; training/README.md)
 	$(INSTALL) --editable '.[train]'
-	$(PY) -m training.train mini-e
-	$(PY) -m training.train mini-a4b
+	$(PY) -m training $(if $(SMOKE),--smoke --work out/train)
 
 clean:                     ## remove the environment and everything that was generated
 	rm -rf .venv out _site _lite _lite.build build *.egg-info

@@ -67,7 +67,9 @@ def recall(studio: Studio, model: Gemma4) -> Figure:
     }
     layer, head = max(looks, key=lambda where: looks[where])
     pattern = run.trace[f"layers.{layer}.attention.pattern"][head, : at + 1, : at + 1]
-    title = f"“{sample['fact']}”, {at - fact.stop + 1} tokens back: layer {layer}, head {head} as the answer is made"
+    title = (
+        f"“{sample['fact']}” told {at - fact.stop + 1} tokens back\nlayer {layer}, head {head}, as the answer is made"
+    )
     return plots.attention_row(pattern, run.tokens[: at + 1], title=title, most=16)
 
 
@@ -160,7 +162,7 @@ def patch_attention(studio: Studio, model: Gemma4) -> Figure:
     model.encode_image(patches, positions, trace)
     pattern = list(trace.values())[-1]
     columns, rows = positions.max(axis=0) + 1
-    return plots.patch_attention(image, positions, pattern, (int(columns * 0.17), int(rows * 0.27)), heads=range(4))
+    return plots.patch_attention(image, positions, pattern, (int(columns * 0.17), int(rows * 0.27)), heads=[3])
 
 
 def position_tables(studio: Studio, model: Gemma4) -> Figure:

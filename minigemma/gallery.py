@@ -18,7 +18,7 @@ from minigemma.errors import InputError
 from minigemma.parameters import parameter_count
 from minigemma.studio import SAMPLES, Studio
 
-DPI = 130  # 830 pixels for a figure as wide as a column; the SVG is there for more
+DPI = 120  # 770 pixels for a figure as wide as a column; the SVG is there for more
 E2B, A4B = PRESETS["E2B"], PRESETS["26B-A4B"]
 
 

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from minigemma.evaluation import sets
 from minigemma.evaluation.report import Table
-from minigemma.evaluation.scoring import right, shared_length
+from minigemma.evaluation.scoring import Answer, blind, right, shared_length
 from minigemma.interleaving import LayerSpec
 from minigemma.model import Gemma4
 from minigemma.prompt import make_prompt
@@ -23,12 +23,15 @@ def recall(model: Gemma4, limit: int | None = None) -> list[Table]:
     found = {name: _recalled(model, edit, name, limit) for name, edit in knock_outs(model).items()}
     intact = next(iter(found.values()))
     rows: dict[str, list] = {}
-    for row in sorted({(low, name) for low, name, _, _ in intact}):
-        inside = [i for i, (low, name, _, _) in enumerate(intact) if (low, name) == row]
-        shares = [float(np.mean([answers[i][2] for i in inside])) for answers in found.values()]
-        rows[row[1]] = [len(inside), float(np.mean([intact[i][3] for i in inside])), *shares]
-    columns = {"asked": "{:d}", "chance": "{:.1%}", **dict.fromkeys(found, "{:.1%}")}
-    note = "chance: one of the words in the story that fit the question\n" + _explain(model)
+    blinds = blind([answer for _, answer in intact])
+    chance = [1 / len(item["fits"]) for item in sets.stories()]
+    for low, row in sorted({(low, answer.kind) for low, answer in intact}):
+        inside = [i for i, (other, _) in enumerate(intact) if other == low]
+        shares = [float(np.mean([answers[i][1].right for i in inside])) for answers in found.values()]
+        frequent = [blinds[intact[i][1].form, intact[i][1].expected][1] for i in inside]
+        rows[row] = [len(inside), float(np.mean([chance[i] for i in inside])), float(np.mean(frequent)), *shares]
+    columns = {"asked": "{:d}", **dict.fromkeys(("chance", "most frequent", *found), "{:.1%}")}
+    note = "chance: one of the words in this story that fit the question\n" + _explain(model)
     return [Table("Facts recalled, by tokens between fact and answer", columns, rows, note)]
 
 
@@ -60,8 +63,8 @@ def distance(model: Gemma4, told: str, fact: str, question: str) -> int:
     return len(whole) - shared_length([whole, without_question]) + after_fact
 
 
-def _recalled(model: Gemma4, edit, name: str, limit: int | None) -> list[tuple[int, str, bool, float]]:
-    """(bin's lower end, its name, right, chance) for every story."""
+def _recalled(model: Gemma4, edit, name: str, limit: int | None) -> list[tuple[int, Answer]]:
+    """For every story the least distance of its bin, and the answer."""
     window = model.config.text.sliding_window
     answers = []
     for item in tqdm(sets.stories()[:limit], desc=f"recall: {name}", leave=False, disable=None):
@@ -71,7 +74,8 @@ def _recalled(model: Gemma4, edit, name: str, limit: int | None) -> list[tuple[i
         row = f"{low} and more" if low == ends[-1] else f"{low} to {ends[ends.index(low) + 1] - 1}"
         prompt = make_prompt(model, f"{item['told']} {item['question']}")
         [ok] = right(model, [prompt], [item["answer"]], edit)
-        answers.append((low, row, ok, 1 / len(item["fits"])))
+        form = " ".join(item["question"].split()[:2])
+        answers.append((low, Answer(row, form, item["answer"], ok)))
     return answers
 
 
