@@ -4,8 +4,8 @@ The frame, for whoever adds one (one file an idea, one function an explorer, a l
 
 - ``Explorer(draw, controls)``: ``controls`` are named widgets, made by ``slider``, ``stops``, ``choice``, ``text`` and
   ``toggle``; ``draw`` gets their values under these names and returns a Figure. An error is shown in the picture's
-  place: raise ``InputError`` for what a reader can mend. ``adapt`` fits controls to one another (a slider's end to the
-  text's length); ``beside=[play(slider)]`` adds a button that runs a slider.
+  place: raise ``InputError`` for what a reader can mend. ``adapt`` fits controls to one another
+  (``end_at``: a slider's end to the text's length); ``beside=[play(slider)]`` adds a button that runs a slider.
 - ``Reader(model, "layers.*.attention.pattern")``: called with a text it returns tokens and trace; one forward pass a
   text, kept for the moves that follow.
 - ``source(function)``: the source of anything in the package, shown in a notebook.
@@ -17,7 +17,7 @@ The frame, for whoever adds one (one file an idea, one function an explorer, a l
 """
 
 from minigemma.explore.attention import attention_heads
-from minigemma.explore.base import Explorer, Reader, Reading, choice, play, slider, stops, text, toggle
+from minigemma.explore.base import Explorer, Reader, Reading, choice, end_at, play, slider, stops, text, toggle
 from minigemma.explore.cache import cache_calculator
 from minigemma.explore.ple import ple_switches, ple_vectors
 from minigemma.explore.rope import angle_map, rotation_clocks
@@ -34,6 +34,7 @@ __all__ = [
     "attention_heads",
     "cache_calculator",
     "choice",
+    "end_at",
     "key_readers",
     "moving_window",
     "play",

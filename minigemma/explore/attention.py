@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from minigemma import plots
-from minigemma.explore.base import Explorer, Reader, choice, slider, text, toggle
+from minigemma.explore.base import Explorer, Reader, choice, end_at, slider, text, toggle
 from minigemma.model import Gemma4
 
 SCALES = {"square root": "sqrt", "linear": "linear", "logarithmic": "log", "share of the row's largest": "row-max"}
@@ -22,29 +22,21 @@ def attention_heads(model: Gemma4, sentence: str, layer: int = 0, head: int = 0)
     """
     read = Reader(model, "layers.*.attention.pattern")
 
-    def patterns(sentence: str) -> tuple[list, list[str], str]:
-        reading = read(sentence)
-        names = [f"layers.{spec.index}.attention.pattern" for spec in model.schedule]
-        return [reading.trace[name] for name in names], reading.tokens, reading.note
-
     def fit(controls: Mapping[str, Any]) -> None:
-        query, last = controls["query"], len(read(controls["sentence"].value).tokens) - 1
-        at_end = query.value == query.max  # stays with the last token of another text
-        query.max = last
-        query.value = last if at_end else query.value
+        end_at(controls["query"], len(read(controls["sentence"].value).tokens) - 1)
 
     def draw(sentence, layer, head, query, hide_first, scale, colours) -> Figure:
-        found, tokens, note = patterns(sentence)
-        return plots.attention_view(
-            found, model.schedule, tokens, layer, head, query, hide_first=hide_first, scale=scale, colours=colours,
-            note=note,
-        )  # fmt: skip
+        tokens, trace, note = read(sentence)
+        patterns = [trace[f"layers.{spec.index}.attention.pattern"] for spec in model.schedule]
+        options = {"hide_first": hide_first, "scale": scale, "colours": colours, "note": note}
+        return plots.attention_view(patterns, model.schedule, tokens, layer, head, query, **options)
 
+    last = len(read(sentence).tokens) - 1
     controls = {
         "sentence": text("text", sentence, rows=2),
         "layer": slider("layer", 0, len(model.schedule) - 1, layer),
         "head": slider("head", 0, model.schedule[0].heads - 1, head),
-        "query": slider("query", 0, len(read(sentence).tokens) - 1, len(read(sentence).tokens) - 1),
+        "query": slider("query", 0, last, last),
         "hide_first": toggle("hide the first token"),
         "scale": choice("scale", SCALES),
         "colours": choice("colours", COLOURS),

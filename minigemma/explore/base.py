@@ -137,6 +137,13 @@ def slider(name: str, low: int, high: int, value: int | None = None, step: int =
     return widgets.IntSlider(value=low if value is None else value, min=low, max=high, step=step, **_style(name))
 
 
+def end_at(control: widgets.IntSlider, last: int) -> None:
+    """Give a slider another end; one that stands at its end stays there: the last token of another text."""
+    at_end = control.value == control.max
+    control.max = last
+    control.value = last if at_end else control.value
+
+
 def choice(name: str, options: Any, value: Any = None) -> widgets.Dropdown:
     """One of several: a list, or {what is shown: what is meant}."""
     entries = list(options.items()) if isinstance(options, Mapping) else list(options)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from minigemma import numbers, plots
 from minigemma.config import GLOBAL, PRESETS
 from minigemma.explore.attention import SCALES
-from minigemma.explore.base import Explorer, Reader, choice, slider, text, toggle
+from minigemma.explore.base import Explorer, Reader, choice, end_at, slider, text, toggle
 from minigemma.model import Gemma4
 from minigemma.plots.style import binary
 
@@ -22,10 +22,7 @@ def key_readers(model: Gemma4, sentence: str, layer: int | None = None) -> Explo
     last = len(model.schedule) - 1
 
     def fit(controls: Mapping[str, Any]) -> None:
-        query, end = controls["query"], len(read(controls["sentence"].value).tokens) - 1
-        at_end = query.value == query.max  # stays with the last token of another text
-        query.max = end
-        query.value = end if at_end else query.value
+        end_at(controls["query"], len(read(controls["sentence"].value).tokens) - 1)
 
     def draw(sentence, layer, query, hide_first, scale) -> Figure:
         reading = read(sentence)

@@ -136,7 +136,7 @@ def answer_by_window(
         )  # fmt: skip
         axes.plot(distances[name], -0.04, "^", color=colour, markersize=10, clip_on=False, zorder=5)
     axes.axvline(window, color=style.MUTED, linestyle=":", linewidth=1.5)
-    axes.text(window, 1.0, " the local layers' window", va="top", fontsize=style.SMALL, color=style.MUTED)
+    axes.text(window, 0.5, " the local layers' window", va="center", fontsize=style.SMALL, color=style.MUTED)
     axes.set_ylim(-0.04, 1.03)
     figure.legend(loc="outside lower left", fontsize=style.SMALL, frameon=False)
     return figure
