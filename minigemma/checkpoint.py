@@ -77,11 +77,18 @@ class Checkpoint(Mapping[str, np.ndarray]):
             return self._resident[name][ids]
         file, stored = self._place[name]
         if len(shape) > 2:
-            matrices = [self._matrix(name, i) for i in ids.tolist()]
+            matrices = [self.matrix(name, i) for i in ids.tolist()]
             if len(matrices) == 1:  # as it is, without a copy
                 return matrices[0][None]
             return np.array(matrices, np.float32).reshape(len(ids), *shape[1:])
         return _float32(file.flat(stored).reshape(shape)[ids])
+
+    def matrix(self, name: str, i: int) -> np.ndarray:
+        """``checkpoint[name][i]``, one matrix of a stack (an expert), without widening the others."""
+        if (name, i) in self._resident:
+            return self._resident[name, i]
+        file, stored = self._place[name]
+        return self._kept((name, i), self.shape(name)[1:], file.flat(stored, i, i + 1))
 
     def tiles(self, name: str, rows_per_tile: int | None = None) -> Iterator[tuple[slice, np.ndarray]]:
         """A large matrix in tiles along its first axis, (which rows, float32 rows): all at once it would be too large.
@@ -137,12 +144,6 @@ class Checkpoint(Mapping[str, np.ndarray]):
         # when not everything fits, the room belongs to the decoder, which is used for every token
         hot = self.whole_bytes <= self.budget or str(name).startswith(TEXT)
         return hot and self.resident_bytes + nbytes <= self.budget
-
-    def _matrix(self, name: str, i: int) -> np.ndarray:
-        if (name, i) in self._resident:
-            return self._resident[name, i]
-        file, stored = self._place[name]
-        return self._kept((name, i), self.shape(name)[1:], file.flat(stored, i, i + 1))
 
     def _kept(
         self, key: Hashable, shape: tuple[int, ...], stored: np.ndarray, ready: np.ndarray | None = None

@@ -34,6 +34,12 @@ class Weights(Mapping[str, np.ndarray]):
         full = self._prefix + name
         return source_rows(full, ids) if source_rows else self._source[full][ids]
 
+    def matrix(self, name: str, i: int) -> np.ndarray:
+        """``weights[name][i]``, one matrix of a stack (an expert), without widening the others."""
+        source_matrix = getattr(self._source, "matrix", None)
+        full = self._prefix + name
+        return source_matrix(full, i) if source_matrix else self._source[full][i]
+
     def tiles(self, name: str, rows_per_tile: int | None = None) -> Iterator[tuple[slice, np.ndarray]]:
         """A large matrix in tiles along its first axis: pairs of (which rows, those rows (n, ...) float32)."""
         source_tiles = getattr(self._source, "tiles", None)

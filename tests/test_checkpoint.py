@@ -189,7 +189,8 @@ def test_experts_are_kept_one_by_one(tmp_path):
     for expert in (3, 7, 5, 3):
         np.testing.assert_array_equal(checkpoint.rows(name, [expert])[0], expected[expert])
     assert checkpoint.resident_bytes == 2 * 4 * 256 * 256
-    assert np.shares_memory(checkpoint.rows(name, [3]), checkpoint.rows(name, [3]))
+    assert np.shares_memory(checkpoint.rows(name, [3]), checkpoint.matrix(name, 3))
+    np.testing.assert_array_equal(checkpoint.matrix(name, 5), expected[5])
     assert not np.shares_memory(checkpoint.rows(name, [5]), checkpoint.rows(name, [3]))
     np.testing.assert_array_equal(checkpoint.rows(name, [5, 3]), expected[[5, 3]])
     np.testing.assert_array_equal(Weights.of(arrays).rows(name, [5, 3]), arrays[name][[5, 3]])

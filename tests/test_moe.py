@@ -91,15 +91,15 @@ def test_gate_comes_first_and_is_what_gelu_acts_on():
 
 
 class Counting(dict):
-    """Arrays that note which of their rows are read."""
+    """Arrays that note which of their matrices are read."""
 
     def __init__(self, arrays):
         super().__init__(arrays)
         self.read = set()
 
-    def rows(self, name, ids):
-        self.read |= {(name, int(i)) for i in ids}
-        return self[name][ids]
+    def matrix(self, name, i):
+        self.read.add((name, i))
+        return self[name][i]
 
 
 def test_experts_that_nobody_chose_are_not_read():
