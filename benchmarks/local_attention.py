@@ -3,7 +3,7 @@
     python benchmarks/local_attention.py
 
 E2B's local layer (8 query heads, 1 KV head, width 256, window 512) beside its global one, attention alone: from
-queries, keys and values to head outputs. Processor time of this process, best of three; memory as tracemalloc sees it.
+queries, keys and values to head outputs. Processor time of this process, best of five; memory as tracemalloc sees it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from __future__ import annotations
 import sys
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -33,14 +34,15 @@ def job(spec: LayerSpec, tokens: int) -> Callable[[], np.ndarray]:
     return lambda: attend(queries, keys, values, first, last)
 
 
-def seconds(run: Callable, times: int = 3) -> float:
-    """Processor seconds, the best of a few: other processes of the machine do not count."""
-    found = []
-    for _ in range(times):
-        start = time.process_time()
-        run()
-        found.append(time.process_time() - start)
-    return min(found)
+def seconds(runs: Sequence[Callable], rounds: int = 5) -> list[float]:
+    """Processor seconds of each, the best of a few rounds by turns: other processes of the machine do not count."""
+    best = [float("inf")] * len(runs)
+    for _ in range(rounds):
+        for i, run in enumerate(runs):
+            start = time.process_time()
+            run()
+            best[i] = min(best[i], time.process_time() - start)
+    return best
 
 
 def megabytes(run: Callable) -> float:
@@ -54,20 +56,17 @@ def megabytes(run: Callable) -> float:
 
 def table(spec: LayerSpec, lengths: tuple[int, ...]) -> list[float]:
     """Print a line a length; return how many times as long each took as the one before."""
+    runs = [job(spec, tokens) for tokens in lengths]
+    memory, took = [megabytes(run) for run in runs], seconds(runs)
+    steps = [after / before for before, after in pairwise(took)]
     print(f"{'local' if spec.is_local else 'global'} layer, window {spec.window or 'none'}")
     print(f"{'tokens':>8} {'seconds':>8} {'times':>6} {'µs/token':>9} {'MB':>8} {'outputs':>8} {'all scores':>11}")
-    steps, before = [], 0.0
-    for tokens in lengths:
-        run = job(spec, tokens)
-        memory, took = megabytes(run), seconds(run)
+    for tokens, time_, most, step in zip(lengths, took, memory, [None, *steps], strict=True):
         outputs, scores = (4e-6 * tokens * spec.heads * n for n in (spec.head_dim, tokens))
-        times = f"{took / before:.2f}" if before else ""
         print(
-            f"{tokens:>8,} {took:>8.3f} {times:>6} {took / tokens * 1e6:>9.1f} {memory:>8.1f} {outputs:>8.1f} "
-            f"{scores:>11,.1f}"
+            f"{tokens:>8,} {time_:>8.3f} {f'{step:.2f}' if step else '':>6} {time_ / tokens * 1e6:>9.1f} {most:>8.1f} "
+            f"{outputs:>8.1f} {scores:>11,.1f}"
         )
-        steps += [took / before] if before else []
-        before = took
     return steps
 
 
