@@ -1,7 +1,9 @@
 """The held-out sets: nothing in them was trained on, their answers are right, and pictures come as drawn."""
 
+import json
 import re
 import shutil
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -129,3 +131,22 @@ def test_passages_of_a_domain_do_not_overlap():
 def test_baselines_are_better_with_longer_contexts():
     for nats in sets.baselines()["nats"].values():
         assert 0 < nats["3-gram"] < nats["unigram"] < np.log(2048)
+
+
+def test_the_model_card_tells_what_was_measured():
+    training = Path(text.__file__).parent
+    card = (training / "README.md").read_text(encoding="utf-8")
+    measured = json.loads((training / "results" / "evaluation.json").read_text(encoding="utf-8"))
+    assert set(measured) == {"mini-e", "mini-a4b"}
+    shares, losses = set(), set()
+    for tables in measured.values():
+        for title, rows in tables.items():
+            if title.startswith(("Handwritten", "Drawn", "Spoken")):
+                shares |= {row["right"] for name, row in rows.items() if name != "all" and "16:9" not in title}
+            if title.startswith("Held-out text"):
+                losses |= {row["model"] for row in rows.values()}
+    assert len(shares) > 10
+    for share in shares:
+        assert (f"{100 * share:.1f} %" in card) or (share == 1 and "100 %" in card), share
+    for loss in losses:
+        assert f"{loss:.2f}" in card, loss

@@ -23,7 +23,7 @@ def curves(points: list[dict], title: str) -> Figure:
     """Figures on the validation split against minutes of training. points: as ``train.py`` writes them."""
     points = [point for point in points if "valid" in point]
     panels = {name: kinds for name, kinds in PANELS.items() if any(k in points[-1]["valid"] for k in kinds)}
-    figure = style.canvas(11, 3.6 * -(-len(panels) // 2))
+    figure = style.canvas(12, 3.4 * -(-len(panels) // 2))
     grid = figure.add_gridspec(-(-len(panels) // 2), 2)
     for i, (name, kinds) in enumerate(panels.items()):
         share = "nats" not in name
@@ -35,7 +35,7 @@ def curves(points: list[dict], title: str) -> Figure:
         if share:
             axes.set_ylim(0, 1.02)
             axes.yaxis.set_major_formatter("{x:.0%}")
-        style.legend(axes, ncols=2, loc="lower right" if share else "upper right")
+        style.legend(axes, loc="upper left", bbox_to_anchor=(1.0, 1.02))  # beside the lines, never over them
     style.headline(figure, title)
     return figure
 
@@ -47,7 +47,8 @@ def main(argv: list[str] | None = None) -> None:
     for file in sorted(folder.glob("*_curve.json")):
         name = file.stem.removesuffix("_curve")
         title = f"{name}: the validation split while training"
-        print(*save(curves(json.loads(file.read_text(encoding="utf-8")), title), folder / f"{name}_curve"))
+        figure = curves(json.loads(file.read_text(encoding="utf-8")), title)
+        print(*save(figure, folder / f"{name}_curve", dpi=100))
 
 
 if __name__ == "__main__":
