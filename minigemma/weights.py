@@ -89,5 +89,7 @@ def describe_nonfinite(name: str, nans: int, infinities: int, size: int) -> str:
 def cuts(shape: tuple[int, ...], rows_per_tile: int | None) -> Iterator[slice]:
     """Slices of the first axis, each of so many rows or about four megabytes."""
     rows = shape[0] if shape else 1
+    if not math.prod(shape):  # nothing to cut, however many rows of no length there are
+        return iter([slice(0, rows)])
     step = rows_per_tile or max(1, _TILE // max(1, math.prod(shape[1:])))
     return (slice(first, min(first + step, rows)) for first in range(0, rows, step))

@@ -150,7 +150,7 @@ def check_file(directory: Path, data: bytes) -> str:
         if array.ndim:
             tiles = [tile for _, tile in checkpoint.tiles(name, 2)]
             np.testing.assert_array_equal(np.concatenate(tiles) if tiles else array, array)
-            np.testing.assert_array_equal(checkpoint.rows(name, range(len(array))), array)
+            np.testing.assert_array_equal(checkpoint.rows(name, range(len(array[:9]))), array[:9])
     checkpoint.find_nonfinite()
     try:
         checkpoint.check(SMALL)
@@ -290,6 +290,9 @@ def run_case(number: int, directory: Path) -> tuple[str, str]:
     return kind, check(directory, make(r))
 
 
+MOST_MEMORY = 3 * 10**9  # of address space, which libraries and their threads take a part of
+
+
 def peak_bytes() -> int:
     import resource
 
@@ -301,6 +304,9 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=100_000)
     parser.add_argument("--first", type=int, default=0)
     given = parser.parse_args()
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))  # a case that takes more ends the run by number
     counts: Counter[tuple[str, str]] = Counter()
     start, peak = time.perf_counter(), None
     with tempfile.TemporaryDirectory() as directory:

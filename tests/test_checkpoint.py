@@ -179,6 +179,15 @@ def test_rows_of_a_large_table_take_the_memory_of_the_rows(tmp_path, memory, dty
     np.testing.assert_array_equal(narrow(rows) if dtype == "BF16" else rows, stored[ids])
 
 
+def test_rows_without_length_take_no_time(tmp_path):
+    empty = {"a": {"dtype": "BF16", "shape": [2**47, 0], "data_offsets": [0, 0]}}
+    (tmp_path / "model.safetensors").write_bytes(file_of(empty))
+    checkpoint = Checkpoint(tmp_path, memory=0)
+    for step in (None, 1):
+        assert [tile.shape for _, tile in checkpoint.tiles("a", step)] == [(2**47, 0)]
+    assert checkpoint.find_nonfinite() == []
+
+
 def test_experts_are_kept_one_by_one(tmp_path):
     config = small_config("26b", hidden_size=256, moe_intermediate_size=128)
     arrays = draw_weights(tensor_shapes(config), 1)
