@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from tqdm import tqdm
 
 from minigemma.evaluation import sets
 from minigemma.evaluation.language import DOMAINS, compared, passage_ids
-from minigemma.evaluation.report import Table
+from minigemma.evaluation.report import Table, progress
 from minigemma.model import Gemma4
 from minigemma.trace import Edit, Trace
 
@@ -21,7 +20,7 @@ def choices(model: Gemma4, limit: int | None = None) -> tuple[np.ndarray, np.nda
     work = [(d, text) for d, domain in enumerate(DOMAINS) for text in sets.passages()[domain][:limit]]
     experts = model.config.text.num_experts
     counts = []
-    for _, text in tqdm(work, desc="experts chosen", leave=False, disable=None):
+    for _, text in progress(work, "experts chosen"):
         trace = Trace("layers.*.moe.expert_index")
         model.forward(passage_ids(model, text), trace=trace)
         counts.append([np.bincount(index.ravel(), minlength=experts) for index in trace.values()])

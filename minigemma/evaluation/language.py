@@ -6,10 +6,9 @@ import hashlib
 from collections.abc import Mapping
 
 import numpy as np
-from tqdm import tqdm
 
 from minigemma.evaluation import sets
-from minigemma.evaluation.report import Table
+from minigemma.evaluation.report import Table, progress
 from minigemma.model import Gemma4
 from minigemma.trace import Edit, Trace
 
@@ -36,7 +35,7 @@ def losses(
     """Mean nats per token of each domain's passages. name: what the progress bar says."""
     work = [(domain, text) for domain in DOMAINS for text in sets.passages()[domain][:limit]]
     found: dict[str, list[np.ndarray]] = {domain: [] for domain in DOMAINS}
-    for domain, text in tqdm(work, desc=f"text: {name}", leave=False, disable=None):
+    for domain, text in progress(work, f"text: {name}"):
         ids = passage_ids(model, text)
         trace = Trace(edit=edit) if edit else None
         found[domain].append(token_losses(model.forward(ids, trace=trace), ids))

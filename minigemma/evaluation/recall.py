@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from tqdm import tqdm
 
 from minigemma.evaluation import sets
-from minigemma.evaluation.report import Table
+from minigemma.evaluation.report import Table, progress
 from minigemma.evaluation.scoring import Answer, blind, right, shared_length
 from minigemma.interleaving import LayerSpec
 from minigemma.model import Gemma4
@@ -67,7 +66,7 @@ def _recalled(model: Gemma4, edit, name: str, limit: int | None) -> list[tuple[i
     """For every story the least distance of its bin, and the answer."""
     window = model.config.text.sliding_window
     answers = []
-    for item in tqdm(sets.stories()[:limit], desc=f"recall: {name}", leave=False, disable=None):
+    for item in progress(sets.stories()[:limit], f"recall: {name}"):
         far = distance(model, item["told"], item["fact"], item["question"])
         ends = [0, window, *(end for end in BINS if end > window)]
         low = max(end for end in ends if far >= end)

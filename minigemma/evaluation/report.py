@@ -1,9 +1,15 @@
-"""What was measured, as tables to read and as JSON."""
+"""What was measured, as tables to read and as JSON; and progress on the way there."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+Item = TypeVar("Item")
+LINES: list[int] = [0]  # the line of the terminal that this process writes its progress on
 
 
 @dataclass(frozen=True)
@@ -31,3 +37,8 @@ class Table:
     def numbers(self) -> dict[str, dict[str, Any]]:
         """Row -> column -> number."""
         return {name: dict(zip(self.columns, row, strict=True)) for name, row in self.rows.items()}
+
+
+def progress(items: Iterable[Item], what: str) -> Iterable[Item]:
+    """The items, with a progress bar where somebody watches."""
+    return tqdm(items, desc=what, leave=False, disable=None, position=LINES[-1])

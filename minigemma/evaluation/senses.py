@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from tqdm import tqdm
 
 from minigemma.evaluation import sets
-from minigemma.evaluation.report import Table
+from minigemma.evaluation.report import Table, progress
 from minigemma.evaluation.scoring import Answer, right, say, table, word_errors
 from minigemma.evaluation.sounds import RATE, with_noise
 from minigemma.model import Gemma4
@@ -28,7 +27,7 @@ def sight(model: Gemma4, limit: int | None = None) -> list[Table]:
 def look(model: Gemma4, part: str, limit: int | None = None) -> list[Answer]:
     """Every question of a set of held-out pictures ("digits", "scenes" or "wide"), each asked by itself."""
     answers = []
-    for item in tqdm(sets.pictures()[part][:limit], desc=f"pictures: {part}", leave=False, disable=None):
+    for item in progress(sets.pictures()[part][:limit], f"pictures: {part}"):
         image = sets.draw(item["scene"])
         prompts = [make_prompt(model, question, [image]) for question, _, _ in item["asked"]]
         found = right(model, prompts, [answer for _, answer, _ in item["asked"]])
@@ -43,7 +42,7 @@ def hearing(model: Gemma4, limit: int | None = None) -> list[Table]:
     answers: list[Answer] = []
     words: dict[str, tuple[int, int]] = {}  # by set: errors, words there were
     chosen = [i for part in CLIPS for i in [i for i, c in enumerate(sets.clips()) if c["set"] == part][:limit]]
-    for i in tqdm(chosen, desc="spoken words", leave=False, disable=None):
+    for i in progress(chosen, "spoken words"):
         expected, part = sets.clips()[i]["text"], CLIPS[sets.clips()[i]["set"]]
         prompt = make_prompt(model, SPOKEN_WORDS, audio=[clip(i)])
         [ok] = right(model, [prompt], [expected])
@@ -61,7 +60,7 @@ def hearing(model: Gemma4, limit: int | None = None) -> list[Table]:
 def both(model: Gemma4, limit: int | None = None) -> Table:
     """A picture and a spoken question about it in one prompt."""
     answers = []
-    for item in tqdm(sets.pictures()["spoken"][:limit], desc="picture and sound", leave=False, disable=None):
+    for item in progress(sets.pictures()["spoken"][:limit], "picture and sound"):
         [[question, answer, voices]] = item["asked"]
         prompt = make_prompt(model, SPOKEN_QUESTION, [sets.draw(item["scene"])], [clip(item["clip"])])
         [ok] = right(model, [prompt], [answer])
