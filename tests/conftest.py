@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+pytest.register_assert_rewrite("exercise_tests")
 sys.path.insert(0, str(Path(__file__).parent))  # small_models, reference and other helpers, from any directory
 
 settings.register_profile("minigemma", deadline=None, derandomize=True, max_examples=25, print_blob=True)

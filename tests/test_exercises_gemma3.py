@@ -1,7 +1,7 @@
 """The exercises of notebook 16 accept their solutions and know typical mistakes."""
 
 import numpy as np
-import pytest
+from exercise_tests import exercise_tests
 
 from minigemma.exercises.gemma3 import check_cache_growth, check_folded_scale, check_induction
 
@@ -35,19 +35,6 @@ MISTAKES = [
     (check_cache_growth, lambda layers, heads, width: layers * heads * width * 8, "not four"),
 ]
 
-
-@pytest.mark.parametrize("check", SOLUTIONS, ids=lambda check: check.__name__)
-def test_the_solution_is_accepted(check):
-    assert check(SOLUTIONS[check]).right
-
-
-@pytest.mark.parametrize(("check", "mistake", "words"), MISTAKES)
-def test_typical_mistakes_are_known(check, mistake, words):
-    verdict = check(mistake)
-    assert not verdict.right
-    assert words in verdict.message
-
-
-@pytest.mark.parametrize("check", SOLUTIONS, ids=lambda check: check.__name__)
-def test_dots_are_no_answer(check):
-    assert not check(lambda *_: ...).right
+test_the_solution_is_accepted, test_a_typical_mistake_is_named, test_an_open_exercise_is_no_error = exercise_tests(
+    SOLUTIONS, MISTAKES
+)

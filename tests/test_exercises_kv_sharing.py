@@ -1,6 +1,6 @@
 """The exercises of notebook 04 accept their solutions and know typical mistakes."""
 
-import pytest
+from exercise_tests import exercise_tests
 
 from minigemma.config import GLOBAL
 from minigemma.exercises.kv_sharing import check_prefill, check_saved, check_sources
@@ -41,19 +41,6 @@ MISTAKES = [
     (check_prefill, lambda L, shared, T: (L - shared) * T, "no logits"),
 ]
 
-
-@pytest.mark.parametrize("check", SOLUTIONS, ids=lambda check: check.__name__)
-def test_the_solution_is_accepted(check):
-    assert check(SOLUTIONS[check]).right
-
-
-@pytest.mark.parametrize(("check", "wrong", "says"), MISTAKES)
-def test_a_typical_mistake_is_named(check, wrong, says):
-    verdict = check(wrong)
-    assert not verdict.right
-    assert says.lower() in verdict.message.lower()
-
-
-@pytest.mark.parametrize("check", SOLUTIONS, ids=lambda check: check.__name__)
-def test_an_open_exercise_is_no_error(check):
-    assert "Not answered yet" in check(lambda *_: ...).message
+test_the_solution_is_accepted, test_a_typical_mistake_is_named, test_an_open_exercise_is_no_error = exercise_tests(
+    SOLUTIONS, MISTAKES
+)

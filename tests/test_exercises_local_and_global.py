@@ -1,7 +1,7 @@
 """The exercises of notebook 02 accept their solutions and know typical mistakes."""
 
 import numpy as np
-import pytest
+from exercise_tests import exercise_tests
 
 from minigemma.exercises.local_and_global import check_image_mask, check_mask, check_pairs, check_reach
 
@@ -44,19 +44,6 @@ MISTAKES = [
     (check_image_mask, lambda image, W: mask(len(image), W) | same(image), "bounds the past"),
 ]  # fmt: skip
 
-
-@pytest.mark.parametrize("check", SOLUTIONS, ids=lambda check: check.__name__)
-def test_the_solution_is_accepted(check):
-    assert check(SOLUTIONS[check]).right
-
-
-@pytest.mark.parametrize(("check", "wrong", "says"), MISTAKES)
-def test_a_typical_mistake_is_named(check, wrong, says):
-    verdict = check(wrong)
-    assert not verdict.right
-    assert says in verdict.message
-
-
-@pytest.mark.parametrize("check", SOLUTIONS, ids=lambda check: check.__name__)
-def test_an_open_exercise_is_no_error(check):
-    assert "Not answered yet" in check(lambda *_: ...).message
+test_the_solution_is_accepted, test_a_typical_mistake_is_named, test_an_open_exercise_is_no_error = exercise_tests(
+    SOLUTIONS, MISTAKES
+)

@@ -1,7 +1,7 @@
 """The exercises of notebook 06 accept their solutions and know typical mistakes."""
 
 import numpy as np
-import pytest
+from exercise_tests import exercise_tests
 
 from minigemma.exercises.mixture_of_experts import check_active, check_distinct, check_router
 
@@ -44,23 +44,10 @@ MISTAKES = [
     (check_distinct, lambda n, E, k: E * (1 - (1 - 1 / E) ** (n * k)), "k experts differ"),
 ]
 
-
-@pytest.mark.parametrize("check", SOLUTIONS, ids=lambda check: check.__name__)
-def test_the_solution_is_accepted(check):
-    assert check(SOLUTIONS[check]).right
+test_the_solution_is_accepted, test_a_typical_mistake_is_named, test_an_open_exercise_is_no_error = exercise_tests(
+    SOLUTIONS, MISTAKES
+)
 
 
 def test_softmax_after_the_choice_is_the_same_router():
     assert check_router(other_order).right
-
-
-@pytest.mark.parametrize(("check", "wrong", "says"), MISTAKES)
-def test_a_typical_mistake_is_named(check, wrong, says):
-    verdict = check(wrong)
-    assert not verdict.right
-    assert says in verdict.message
-
-
-@pytest.mark.parametrize("check", SOLUTIONS, ids=lambda check: check.__name__)
-def test_an_open_exercise_is_no_error(check):
-    assert "Not answered yet" in check(lambda *_: ...).message

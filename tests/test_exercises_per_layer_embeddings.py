@@ -1,7 +1,7 @@
 """The exercises of notebook 07 accept their solutions and know typical mistakes."""
 
 import numpy as np
-import pytest
+from exercise_tests import exercise_tests
 
 from minigemma.exercises.per_layer_embeddings import check_bytes, check_gate, check_mix, check_vector
 
@@ -22,14 +22,6 @@ MISTAKES = [
     (check_gate, lambda x, vector, gate, project, gelu: project @ gelu(gate @ x), "is missing"),
 ]
 
-
-@pytest.mark.parametrize("check", SOLUTIONS, ids=lambda check: check.__name__)
-def test_the_solution_is_accepted(check):
-    assert check(SOLUTIONS[check]).right
-
-
-@pytest.mark.parametrize(("check", "wrong", "says"), MISTAKES)
-def test_a_typical_mistake_is_named(check, wrong, says):
-    verdict = check(wrong)
-    assert not verdict.right
-    assert says in verdict.message
+test_the_solution_is_accepted, test_a_typical_mistake_is_named, test_an_open_exercise_is_no_error = exercise_tests(
+    SOLUTIONS, MISTAKES
+)

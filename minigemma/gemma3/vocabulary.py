@@ -42,13 +42,18 @@ def tokenizer_json(entries: Sequence[str], scores: Sequence[float], types: Seque
          "single_word": False, "lstrip": False, "rstrip": False}
         for i, (entry, _, kind) in enumerate(kinds) if kind in (CONTROL, USER_DEFINED)
     ]  # fmt: skip
+    return gemma_form({entry: i for i, entry in enumerate(entries)}, merges, added)
+
+
+def gemma_form(vocab: dict[str, int], merges: Sequence, added_tokens: list[dict], cut: dict | None = None) -> dict:
+    """A tokenizer.json of Gemma's kind: spaces become "▁", merges by rank, bytes for the unknown. cut: pre-tokenizer."""
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": added,
+        "added_tokens": added_tokens,
         "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
-        "pre_tokenizer": None,
+        "pre_tokenizer": cut,
         "post_processor": None,
         "decoder": {
             "type": "Sequence",
@@ -67,7 +72,7 @@ def tokenizer_json(entries: Sequence[str], scores: Sequence[float], types: Seque
             "fuse_unk": True,
             "byte_fallback": True,
             "ignore_merges": False,
-            "vocab": {entry: i for i, entry in enumerate(entries)},
+            "vocab": vocab,
             "merges": merges,
         },
     }
