@@ -242,7 +242,7 @@ def expected_experts(tokens: float | np.ndarray, experts: int = 128, chosen: int
 
 def ple_bytes_per_token(text: TextConfig, bytes_per_number: float = BFLOAT16) -> float:
     """Bytes fetched for one token: one row of L · 256 numbers, all layers at once."""
-    return text.num_hidden_layers * text.hidden_size_per_layer_input * bytes_per_number
+    return float(text.num_hidden_layers * text.hidden_size_per_layer_input * bytes_per_number)
 
 
 def ple_table_bytes(text: TextConfig, bytes_per_number: float = BFLOAT16) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ class Tokenizer:
         ``{"type": "text", "text": ...}``, ``{"type": "image"}``, ``{"type": "audio"}`` or ``{"type": "video"}``.
         thinking: let the model think first. generation_prompt: open the model's turn.
         """
-        if self.file.chat_template is None:
+        if self.file.chat_template is None or find_spec("jinja2") is None:  # there is no jinja2 in a browser
             if "sot_token" not in self.file.names:
                 raise TokenizerError(
                     "this checkpoint has no chat template and no <|turn> token; continue plain text instead"

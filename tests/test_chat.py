@@ -64,6 +64,13 @@ def test_the_generation_prompt_is_left_out_when_asked(tokenizer):
     assert tokenizer.apply_chat([user("Hi")], generation_prompt=False) == "<bos><|turn>user\nHi<turn|>\n"
 
 
+def test_where_there_is_no_jinja_the_turns_are_ours(tokenizer, monkeypatch):
+    usual = tokenizer.apply_chat([SYSTEM, user(IMAGE, "Hi")])
+    monkeypatch.setattr("minigemma.tokenizer.find_spec", lambda name: None)
+    monkeypatch.setattr(chat_template, "render_template", lambda *_: pytest.fail("a template was run"))
+    assert tokenizer.apply_chat([SYSTEM, user(IMAGE, "Hi")]) == usual
+
+
 def test_our_format_is_the_shipped_template():
     random = Random(0)
     for _ in range(200):

@@ -78,7 +78,7 @@ def main() -> int:
         "--apps",
         "notebooks",
     ]
-    subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(build, check=True, stdout=subprocess.DEVNULL, cwd=work)  # where it leaves a database
     if args.pyodide:
         serve_pyodide(args.pyodide, out)
     shutil.rmtree(work)
