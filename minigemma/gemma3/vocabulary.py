@@ -46,7 +46,7 @@ def tokenizer_json(entries: Sequence[str], scores: Sequence[float], types: Seque
 
 
 def gemma_form(vocab: dict[str, int], merges: Sequence, added_tokens: list[dict], cut: dict | None = None) -> dict:
-    """A tokenizer.json of Gemma's kind: spaces become "▁", merges by rank, bytes for the unknown. cut: pre-tokenizer."""
+    """A tokenizer.json of Gemma's kind: spaces become "▁", merges by rank, bytes where unknown. cut: pre-tokenizer."""
     return {
         "version": "1.0",
         "truncation": None,
