@@ -63,7 +63,7 @@ def test_the_held_out_aspect_is_never_drawn_in_training():
 
 def test_pictures_reach_the_model_untouched():
     some = {tuple(item["scene"]["size"]): item for part in sets.pictures().values() for item in part}
-    assert len(some) == 7
+    assert len(some) == 10
     for item in some.values():
         image = sets.draw(item["scene"])
         patches, positions = prepare(image, 70)

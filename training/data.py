@@ -139,9 +139,7 @@ class Data:
     def _text(self, size: int, length: int = 192) -> Batch:
         rows = []
         for i in range(size):
-            domain = (
-                ("prose", "python", "prose", "python", "arithmetic")[i % 5] if i % 5 < 4 or i % 10 == 4 else "prose"
-            )
+            domain = ("prose", "python", "arithmetic", "prose", "python")[i % 5]
             rows.append(Sample([self.id["<bos>"], *self.chunk(domain, length)], [0.0] + [1.0] * length))
         return self._pad("text", rows)
 
@@ -149,7 +147,9 @@ class Data:
         """Stories with questions; in training every question several times."""
         samples, learning = [], self.split == "train"
         for _ in range(size):
-            kind = self.random.choice(("story", "story", "chat", "chat", "sums") if learning else ("story", "chat"))
+            kind = self.random.choice(
+                ("story", "story", "story", "chat", "chat", "chat", "sums") if learning else ("story", "chat")
+            )
             if kind == "sums":
                 pieces, asked = text.chat_sums(self.random, 12), 12
             else:
@@ -175,13 +175,20 @@ class Data:
                 made, turns = pictures.digit_scene(self.random, wh, self.split, number)
             else:
                 made = pictures.scene(self.random, wh)
-                turns = pictures.scene_questions(self.random, made)[:10]
+                turns = self._hardest(pictures.scene_questions(self.random, made, relations=3))[:10]
             pixels.append(pictures.patches(pictures.draw(made)))
             labels.append(cell_labels(made))
             samples.append(self._asked("<|image|>", turns, {"image": wh[0] * wh[1] // 2304}))
         batch = self._pad(kind, samples, **self._seen(pixels, wh))
         batch.labels = _joined(labels)
         return batch
+
+    def _hardest(self, turns: list[pictures.QA]) -> list[pictures.QA]:
+        """In training what is learned last comes in more often: of colour and existence only one question each."""
+        if self.split != "train":
+            return turns
+        easy = {kind: [t for t in turns if t[2] == kind][1:] for kind in ("colour", "exists")}
+        return [t for t in turns if t not in easy.get(t[2], ())]
 
     def _seen(self, pixels: list[np.ndarray], wh: tuple[int, int]) -> dict[str, torch.Tensor]:
         where = torch.from_numpy(pictures.positions(wh)).expand(len(pixels), -1, -1)
@@ -237,7 +244,7 @@ class Data:
                 made, turns = pictures.digit_scene(self.random, wh, self.split, 1)
             else:
                 made = pictures.scene(self.random, wh)
-                turns = pictures.scene_questions(self.random, made)
+                turns = pictures.scene_questions(self.random, made, relations=3)
             said = [(q.lower().rstrip("?"), a) for q, a, _ in turns if q.lower().rstrip("?") in spoken]
             if said:
                 question, answer = self.random.choice(said)

@@ -14,25 +14,28 @@ from tokenizers import Tokenizer
 from .tokenizer import SPECIAL
 
 HERE = Path(__file__).parent
+PICTURES = {
+    "do_convert_rgb": True,
+    "do_normalize": False,
+    "do_rescale": True,
+    "do_resize": True,
+    "image_mean": [0.0, 0.0, 0.0],
+    "image_std": [1.0, 1.0, 1.0],
+    "max_soft_tokens": 70,
+    "patch_size": 16,
+    "pooling_kernel_size": 3,
+    "resample": 3,
+    "rescale_factor": 1 / 255,
+}
 PROCESSOR = {
     "processor_class": "Gemma4Processor",
     "audio_ms_per_token": 40,
     "audio_seq_length": 750,
     "image_seq_length": 70,
-    "image_processor": {
-        "image_processor_type": "Gemma4ImageProcessor",
-        "do_convert_rgb": True,
-        "do_normalize": False,
-        "do_rescale": True,
-        "do_resize": True,
-        "image_mean": [0.0, 0.0, 0.0],
-        "image_std": [1.0, 1.0, 1.0],
-        "max_soft_tokens": 70,
-        "patch_size": 16,
-        "pooling_kernel_size": 3,
-        "resample": 3,
-        "rescale_factor": 1 / 255,
-    },
+    "image_processor": {"image_processor_type": "Gemma4ImageProcessor"} | PICTURES,
+    "video_processor": {"video_processor_type": "Gemma4VideoProcessor"}
+    | PICTURES
+    | {"do_normalize": True, "do_sample_frames": True, "num_frames": 32},
     "feature_extractor": {
         "feature_extractor_type": "Gemma4AudioFeatureExtractor",
         "dither": 0.0,
@@ -108,8 +111,7 @@ def export(model: torch.nn.Module, config: dict[str, Any], tokenizer: Tokenizer,
     _write(to / "config.json", config)
     tokenizer.save(str(to / "tokenizer.json"), pretty=False)
     _write(to / "tokenizer_config.json", tokenizer_config())
-    processor = {k: v for k, v in PROCESSOR.items() if config["audio_config"] or not k.startswith(("audio", "feature"))}
-    _write(to / "processor_config.json", processor)
+    _write(to / "processor_config.json", PROCESSOR)
     _write(
         to / "generation_config.json",
         {

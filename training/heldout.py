@@ -20,15 +20,10 @@ import numpy as np
 
 from minigemma.evaluation.sets import DATA
 from minigemma.evaluation.sounds import to_codes
-from minigemma.vision import size_for_budget
 
 from . import ngram, pictures, speech, text
 from .tokenizer import load_or_train
 
-# Aspects whose pictures have a size that resizing leaves alone: the others would be stretched a little on their way
-ASPECTS = [
-    a for a in pictures.ASPECTS if size_for_budget(*pictures.size_for(a)[::-1], 70) == pictures.size_for(a)[::-1]
-]
 PITCHES = (35, 45, 55, 65)  # none of these in training
 CLIPS = 60  # of each kind
 SCENES, WIDE_SCENES = 90, 45  # pictures; of the aspects trained on, and of the held-out one
@@ -54,7 +49,7 @@ def digit_pictures(random: Random) -> list[dict]:
     made = []
     while rest:
         number = 2 if len(made) < PAIRS else 1
-        aspect = random.choice([a for a in ASPECTS if number == 1 or a[0] >= a[1]])
+        aspect = random.choice([a for a in pictures.ASPECTS if number == 1 or a[0] >= a[1]])
         scene, [(question, _, kind)] = pictures.digit_scene(random, pictures.size_for(aspect), "test", number)
         chosen, rest = rest[:number], rest[number:]
         scene["digits"] = [one | {"index": place[i]} for one, i in zip(scene["digits"], chosen, strict=True)]
@@ -113,7 +108,7 @@ def spoken_questions(random: Random, made: list[dict]) -> list[dict]:
             continue
         wanted = 2
         while wanted:
-            size = pictures.size_for(random.choice(ASPECTS))
+            size = pictures.size_for(random.choice(pictures.ASPECTS))
             if clip["text"] == "what digit is this":
                 scene, asked = pictures.digit_scene(random, size, "test", 1)
                 scene["digits"][0]["index"] = place[scene["digits"][0]["index"]]
@@ -196,7 +191,7 @@ def main(argv: list[str] | None = None) -> None:
     np.savez_compressed(args.out / "speech.npz", **packed(said))
     seen: dict[str, Callable[[Random], list[dict]]] = {
         "digits": digit_pictures,
-        "scenes": lambda random: scenes(random, SCENES, ASPECTS),
+        "scenes": lambda random: scenes(random, SCENES, pictures.ASPECTS),
         "wide": lambda random: scenes(random, WIDE_SCENES, [pictures.HELD_OUT_ASPECT]),
         "spoken": lambda random: spoken_questions(random, said),
     }

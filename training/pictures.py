@@ -24,7 +24,8 @@ def size_for(aspect: tuple[int, int], budget: int = 70) -> tuple[int, int]:
     """Width and height in pixels that Gemma 4 gives a picture of this aspect: multiples of 48 within the budget."""
     w, h = aspect
     factor = (budget * 9 * 256 / (w * h)) ** 0.5
-    return int(factor * w // 48) * 48, int(factor * h // 48) * 48
+    size = int(factor * w // 48) * 48, int(factor * h // 48) * 48
+    return size if size == aspect else size_for(size, budget)  # rounded down, it may have room to grow once more
 
 
 def plural(shape: str) -> str:
@@ -60,8 +61,8 @@ def scene(random: Random, size: tuple[int, int]) -> Scene:
     return {"size": list(size), "ground": ground, "things": things}
 
 
-def scene_questions(random: Random, made: Scene) -> list[QA]:
-    """All that can be asked about a scene without doubt about the answer, shuffled within each kind."""
+def scene_questions(random: Random, made: Scene, relations: int = 2) -> list[QA]:
+    """All that can be asked about a scene without doubt about the answer, shuffled; at most ``relations`` of pairs."""
     things = made["things"]
     shapes = [t["shape"] for t in things]
     colours = [t["colour"] for t in things]
@@ -78,7 +79,7 @@ def scene_questions(random: Random, made: Scene) -> list[QA]:
     for s in (random.choice(present), random.choice(SHAPES)):
         asked.append((f"Is there a {s}?", "yes" if s in shapes else "no", "exists"))
     single = [t for t in things if shapes.count(t["shape"]) == 1]
-    for _ in range(2):
+    for _ in range(relations):
         if len(single) > 1:
             a, b = random.sample(single, 2)
             dx, dy = b["at"][0] - a["at"][0], b["at"][1] - a["at"][1]

@@ -10,12 +10,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 from random import Random
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch.nn import functional as F
 from transformers import Gemma4Config, Gemma4ForConditionalGeneration
 from transformers.models.gemma4 import modeling_gemma4 as reference
@@ -27,12 +29,12 @@ from .export import export
 from .muon import Muon, is_hidden_matrix
 from .tokenizer import SPECIAL, load_or_train
 
-SIZES = {"text": 4, "recall": 4, "repeat": 12, "digits": 8, "scenes": 6, "speech": 16, "both": 6}
+SIZES = {"text": 5, "recall": 6, "repeat": 12, "digits": 8, "scenes": 8, "speech": 16, "both": 6}
 TOWER_SIZES = {"small": 32, "digits": 12, "scenes": 12, "speech": 24}  # when only the encoders learn
-ALONGSIDE = {"small": 1.0, "speech": 0.4}  # how often the encoders learn alone beside the rest, per step
+ALONGSIDE = {"small": 0.5, "speech": 0.15}  # how often the encoders learn alone beside the rest, per step
 MIXTURE = {  # how often a kind is drawn; each step takes one of words and one of senses
-    "mini-e": {"text": 0.4, "recall": 1.0, "repeat": 1.0, "digits": 0.8, "scenes": 1.0, "speech": 1.0, "both": 0.3},
-    "mini-a4b": {"text": 0.4, "recall": 1.0, "repeat": 1.0, "digits": 0.8, "scenes": 1.0, "speech": 0.0, "both": 0.0},
+    "mini-e": {"text": 0.5, "recall": 1.6, "repeat": 0.5, "digits": 0.5, "scenes": 1.4, "speech": 0.4, "both": 0.4},
+    "mini-a4b": {"text": 0.5, "recall": 1.6, "repeat": 0.5, "digits": 0.6, "scenes": 1.4, "speech": 0.0, "both": 0.0},
 }
 PEAK, WARM_STEPS, DECAY_FROM = (
     2.5e-3,
@@ -231,6 +233,7 @@ def make_optimisers(model: torch.nn.Module, heads: Heads) -> list[torch.optim.Op
 
 
 def schedule(progress: float, step: int) -> float:
+    """The learning rate: a rise over ``WARM_STEPS``, then flat, then a straight fall to a fiftieth."""
     fall = 1.0 if progress < DECAY_FROM else max(0.02, 1 - (progress - DECAY_FROM) / (1 - DECAY_FROM))
     return PEAK * min(1.0, (step + 1) / WARM_STEPS) * fall
 
@@ -252,12 +255,13 @@ class Training:
         self.curve: list[dict] = []
         self.recent: dict[str, list[float]] = {}
         self.steps, self.calibrated = 0, 0
+        self.towers_until, self.earlier = TOWERS_UNTIL, {"step": 0, "minutes": 0.0}
 
     def step(self, progress: float) -> float:
         """One change of the weights; returns the length of the gradient."""
         for group in (g for o in self.optimisers for g in o.param_groups):
             group["lr"] = schedule(progress, self.steps)
-        if progress < TOWERS_UNTIL:
+        if progress < self.towers_until:
             for kind in (k for k in TOWER_SIZES if k in self.mixture or k == "small"):
                 self._learn_encoder(kind)
         else:
@@ -309,7 +313,8 @@ class Training:
 
     def report(self, minutes: float, norm: float, validated: bool) -> None:
         """Add a point to the curve, and print it."""
-        point = {"step": self.steps, "minutes": round(minutes, 2), "rate": self.optimisers[0].param_groups[0]["lr"]}
+        point = {"step": self.earlier["step"] + self.steps, "minutes": round(self.earlier["minutes"] + minutes, 2)}
+        point |= {"rate": self.optimisers[0].param_groups[0]["lr"]}
         point["train"] = {k: round(float(np.mean(v)), 4) for k, v in self.recent.items()}
         self.recent = {}
         if validated:
@@ -323,10 +328,29 @@ class Training:
         state = {"model": self.model.state_dict(), "heads": self.heads.state_dict()}
         state |= {"optimisers": [o.state_dict() for o in self.optimisers], "used": used}
         state |= {"curve": self.curve, "step": self.steps, "calibrated": self.calibrated}
+        state |= {"towers_until": self.towers_until, "earlier": self.earlier}
         torch.save(state, f"{self.saved}.part")
         os.replace(f"{self.saved}.part", self.saved)
         export(self.model, self.config, self.tokenizer, out)
         (out.parent / f"{self.name}_curve.json").write_text(json.dumps(self.curve))
+
+    def start_from(self, exported: Path, curve: Path) -> None:
+        """Begin with the weights of an exported directory, whose curve goes on; the encoders are trained already."""
+        missing, unknown = self.model.load_state_dict(load_file(exported / "model.safetensors"), strict=False)
+        if unknown or set(missing) - {"lm_head.weight"}:
+            raise SystemExit(f"{exported} holds another model: missing {missing}, unknown {unknown}")
+        self.towers_until, self.calibrated = 0.0, 3
+        if curve.exists():
+            self.curve = json.loads(curve.read_text())
+            self.earlier = {k: self.curve[-1][k] for k in ("step", "minutes")}
+        optimiser = torch.optim.AdamW(self.heads.parameters(), lr=5e-3)
+        for kind in (k for _ in range(2 if self.smoke else 25) for k in TOWER_SIZES if k in (*self.mixture, "small")):
+            batch = self.train.batch(kind, 2 if self.smoke else TOWER_SIZES[kind])
+            with torch.no_grad():
+                tower_pass(self.model, batch)
+            optimiser.zero_grad()
+            self.heads.loss(batch.labels).backward()
+            optimiser.step()
 
     def resume(self) -> float:
         """Go on where the last checkpoint was written; returns the seconds used until then."""
@@ -336,6 +360,7 @@ class Training:
         for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(kept)
         self.curve, self.steps, self.calibrated = state["curve"], state["step"], state["calibrated"]
+        self.towers_until, self.earlier = state["towers_until"], state["earlier"]
         self.train.random.seed(self.steps)
         return state["used"]
 
@@ -349,12 +374,21 @@ def main(argv: list[str] | None = None) -> Path:
     ask.add_argument("--seed", type=int, default=4)
     ask.add_argument("--threads", type=int, default=1)
     ask.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --work")
+    ask.add_argument("--start", type=Path, help="begin with the weights of this exported directory, not from nothing")
     ask.add_argument("--smoke", action="store_true", help="a few steps of everything on a little data")
     args = ask.parse_args(argv)
     torch.set_num_threads(args.threads)
     out = args.out or args.work / "export" / args.name
+    args.work.mkdir(parents=True, exist_ok=True)
+    if args.start and not (args.work / "tokenizer.json").exists():
+        shutil.copy(args.start / "tokenizer.json", args.work)
     training = Training(args.name, args.work, args.seed, args.smoke)
-    start = time.time() - (training.resume() if args.resume and training.saved.exists() else 0.0)
+    used = 0.0
+    if args.resume and training.saved.exists():
+        used = training.resume()
+    elif args.start:
+        training.start_from(args.start, Path(__file__).parent / "results" / f"{args.name}_curve.json")
+    start = time.time() - used
     every_log, last_save = 2 if args.smoke else 50, time.time()
 
     def share_done() -> float:
@@ -364,7 +398,7 @@ def main(argv: list[str] | None = None) -> Path:
         training.calibrate(progress)
         norm = training.step(progress)
         if training.steps % every_log == 0:
-            validated = args.smoke or (training.steps % (3 * every_log) == 0 and progress > TOWERS_UNTIL)
+            validated = args.smoke or (training.steps % (3 * every_log) == 0 and progress > training.towers_until)
             training.report((time.time() - start) / 60, norm, validated)
         if time.time() - last_save > 300:
             last_save = time.time()
