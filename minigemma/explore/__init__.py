@@ -19,6 +19,7 @@ The frame, for whoever adds one (one file an idea, one function an explorer, a l
 from minigemma.explore.attention import attention_heads
 from minigemma.explore.base import Explorer, Reader, Reading, choice, end_at, play, slider, stops, text, toggle
 from minigemma.explore.cache import cache_calculator
+from minigemma.explore.layer import layer_player
 from minigemma.explore.ple import ple_switches, ple_vectors
 from minigemma.explore.rope import angle_map, rotation_clocks
 from minigemma.explore.router import router_player
@@ -36,6 +37,7 @@ __all__ = [
     "choice",
     "end_at",
     "key_readers",
+    "layer_player",
     "moving_window",
     "play",
     "ple_switches",

@@ -176,7 +176,8 @@ def play(control: widgets.IntSlider, interval: int = 400) -> widgets.Play:
     button = widgets.Play(
         value=control.value, min=control.min, max=control.max, step=control.step, interval=interval, show_repeat=False
     )
-    widgets.jslink((button, "value"), (control, "value"))
+    for end in ("max", "value"):  # the end first: it may move with the reader's text
+        widgets.jslink((control, end), (button, end))
     return button
 
 

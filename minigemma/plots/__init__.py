@@ -9,6 +9,7 @@ from minigemma.plots.conformer import chunk_mask, conformer_path, relative_bias,
 from minigemma.plots.generations import key_against_value, value_sizes
 from minigemma.plots.heads import head_habits
 from minigemma.plots.image_mask import image_mask
+from minigemma.plots.layer_step import layer_step
 from minigemma.plots.lens import logit_lens, next_tokens, soft_cap_curve
 from minigemma.plots.looking import patch_attention, patch_similarity
 from minigemma.plots.mel import frame_stages, mel_filter_bank
@@ -74,6 +75,7 @@ __all__ = [
     "kv_cache_bytes",
     "kv_sharing_arcs",
     "layer_schedule",
+    "layer_step",
     "logit_lens",
     "loss_by_fraction",
     "loss_by_source",

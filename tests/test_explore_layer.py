@@ -1,0 +1,104 @@
+"""The walk through a layer: its steps against the arithmetic they name, and every control of its explorer moved."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("ipywidgets")
+from explore_models import SHAPES, letter_model, move_everything
+from gemma3_models import HUB, small_gemma3
+
+from minigemma import plots
+from minigemma.errors import InputError
+from minigemma.explore import layer_player
+from minigemma.explore.layer import LONGEST
+from minigemma.layer_steps import TRACED, layer_steps
+from minigemma.ops import linear, rms_norm
+from minigemma.trace import Trace
+
+IDS = list(range(3, 20))
+
+
+def walked(model, layer):
+    trace = Trace(*TRACED)
+    model.forward(IDS, trace=trace)
+    return layer_steps(model, trace, layer)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_steps_are_a_layer(shape):
+    model = letter_model(shape)
+    for spec in model.schedule:
+        steps = walked(model, spec.index)
+        named = {step.name: step.value for step in steps}
+        weights = model.text_weights.under(f"layers.{spec.index}.")
+        stream = [step.value for step in steps if step.stream]
+        assert len(stream) == 4 + (shape in ("e2b", "e4b"))  # input, after each branch, output
+        added = [steps[i - 1].value for i, step in enumerate(steps) if step.stream and i and step is not steps[-1]]
+        for before, branch, after in zip(stream[:-2], added, stream[1:-1], strict=True):
+            np.testing.assert_allclose(before + branch, after, atol=1e-5)
+        np.testing.assert_allclose(stream[-2] * weights["layer_scalar"], stream[-1], atol=1e-5)
+        np.testing.assert_array_equal(
+            rms_norm(stream[0], weights["input_layernorm.weight"], model.config.text.rms_norm_eps), steps[1].value
+        )
+        projected = linear(steps[1].value, weights["self_attn.q_proj.weight"])
+        np.testing.assert_allclose(named["queries"].reshape(len(IDS), -1), projected, atol=1e-5)
+        assert ("keys, borrowed" in named) == spec.shares_kv != ("keys" in named)
+        assert ("expert weights" in named) == (shape == "26b")
+        for step in steps:
+            assert len(step.letters.split(", ")) == step.value.ndim, step.name
+            assert np.isfinite(step.rms), step.name
+        np.testing.assert_allclose(named["softmax"].sum(axis=-1), 1, atol=1e-5)
+        if spec.experts:
+            assert np.all((named["expert weights"] > 0).sum(axis=1) == model.config.text.top_k_experts)
+
+
+def test_the_last_steps_meet_the_next_layer():
+    model = letter_model("26b")
+    np.testing.assert_array_equal(walked(model, 3)[-1].value, walked(model, 4)[0].value)
+
+
+def test_a_model_of_the_generation_before():
+    steps = {step.name: step for step in walked(small_gemma3(next(iter(HUB)), 1), 0)}
+    assert "values" in steps
+    assert "values, normed" not in steps
+    assert "scaled" in steps["scores"].does
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_control_moves(shape):
+    model = letter_model(shape)
+    assert move_everything(layer_player(model, "some words", 1)) > 4
+
+
+def test_every_step_of_every_layer_is_drawn():
+    explorer = layer_player(letter_model("26b"), "some words", 4)
+    for step in range(explorer.controls["step"].max + 1):
+        explorer.controls["step"].value = step
+        assert explorer.message.value == ""
+
+
+def test_a_layer_with_fewer_steps_ends_earlier():
+    explorer = layer_player(letter_model("e2b"), "some words", 0)
+    explorer.controls["step"].value = last = explorer.controls["step"].max
+    explorer.controls["layer"].value = 11  # reads the keys of another
+    assert explorer.controls["step"].value == explorer.controls["step"].max < last
+    assert explorer.message.value == ""
+
+
+def test_long_and_empty_texts():
+    explorer = layer_player(letter_model("31b"), "word " * 20, 0)
+    assert explorer.message.value == ""
+    explorer.controls["sentence"].value = "  "
+    assert "no text to read" in explorer.message.value
+    assert LONGEST < 100
+
+
+def test_what_is_not_there_is_refused():
+    model = letter_model("e2b")
+    steps, tokens = walked(model, 0), [""] * len(IDS)
+    with pytest.raises(InputError, match="layers 0 to 11"):
+        layer_steps(model, {}, 12)
+    with pytest.raises(InputError, match="steps 0 to"):
+        plots.layer_step(steps, len(steps), tokens)
+    with pytest.raises(InputError, match="query heads 0 to 3"):
+        plots.layer_step(steps, 2, tokens, head=4, heads=4)
