@@ -9,7 +9,7 @@ TORCH ?= torch==2.13.0
 PY := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help tour test lint reference notebooks-test notebooks figures evaluate site lite train clean
+.PHONY: help tour test lint reference notebooks-test browser-test notebooks figures evaluate site lite train clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -33,7 +33,7 @@ tour: .venv/core           ## run the shipped models on a sentence, a picture an
 	$(PY) -m minigemma tour
 
 test: .venv/dev            ## the tests, without PyTorch
-	$(PY) -m pytest -m 'not reference and not notebook'
+	$(PY) -m pytest -m 'not reference and not notebook and not browser'
 
 lint: .venv/dev            ## ruff and mypy
 	$(PY) -m ruff check .
@@ -45,6 +45,10 @@ reference: .venv/reference ## the comparisons with the installed transformers (n
 
 notebooks-test: .venv/dev  ## run every notebook from a clean kernel and move every widget
 	$(PY) -m pytest -m notebook
+
+browser-test: .venv/dev    ## open notebooks and the site in a Chromium that is there already, and move things
+	$(INSTALL) --editable '.[browser,site]'
+	$(PY) -m pytest -m browser
 
 notebooks: .venv/dev       ## open the notebooks
 	$(PY) -m jupyter lab notebooks
