@@ -18,9 +18,9 @@ class Letters:
         return [chr(97 + i % 26) for i in ids]
 
 
-def letter_model(shape):
-    """A small model of this shape (a name of ``SHAPES``) that reads letters."""
-    config = small_config(shape)
+def letter_model(shape, towers=False):
+    """A small model of this shape (a name of ``SHAPES``) that reads letters; towers: with eyes, e-shapes with ears."""
+    config = small_config(shape, towers)
     model = Gemma4(config, Weights.of(draw_weights(tensor_shapes(config), 1)).under("model."))
     model.tokenizer = Letters()
     return model

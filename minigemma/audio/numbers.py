@@ -62,6 +62,11 @@ def token_samples(token: int) -> tuple[int, int]:
     return max(0, HOP * first - WINDOW // 2), HOP * last + WINDOW // 2
 
 
+def frame_tokens(frame: int, tokens: int) -> tuple[int, int]:
+    """The first and last of so many soft tokens that a mel frame goes into: one of them if 4 divides it, else two."""
+    return -(-max(0, frame - 3) // 4), min((frame + 3) // 4, tokens - 1)
+
+
 def stage_shapes(frames: int, config: AudioConfig, bins: int = BINS) -> dict[str, tuple[int, ...]]:
     """Shapes from spectrogram to encoder output, under the names of a trace."""
     half, tokens = -(-frames // 2), soft_token_count(frames)

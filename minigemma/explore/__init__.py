@@ -24,6 +24,7 @@ from minigemma.explore.ple import ple_switches, ple_vectors
 from minigemma.explore.rope import angle_map, rotation_clocks
 from minigemma.explore.router import router_player
 from minigemma.explore.sharing import key_readers, sharing_layers
+from minigemma.explore.sound import sound_lengths, sound_viewer
 from minigemma.explore.source import source
 from minigemma.explore.window import moving_window, window_masks
 
@@ -46,6 +47,8 @@ __all__ = [
     "router_player",
     "sharing_layers",
     "slider",
+    "sound_lengths",
+    "sound_viewer",
     "source",
     "stops",
     "text",

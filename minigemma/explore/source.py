@@ -23,7 +23,8 @@ class Shown:
 
 def source(*objects: Callable[..., Any] | type) -> Shown:
     """The source of functions or classes of the package, as it is on the disk: the last line of a notebook's cell."""
-    return Shown(*((_where(thing), inspect.getsource(thing).rstrip()) for thing in objects))
+    things = map(inspect.unwrap, objects)  # what a cache or another decorator stands around
+    return Shown(*((_where(thing), inspect.getsource(thing).rstrip()) for thing in things))
 
 
 def _where(thing: Any) -> str:

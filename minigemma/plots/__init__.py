@@ -31,8 +31,10 @@ from minigemma.plots.rope import clock_faces, pair_ruler, qk_by_position, rotati
 from minigemma.plots.rope_scales import cosine_decay, loss_by_fraction, rope_angles, wavelengths
 from minigemma.plots.schedule import head_wiring, layer_schedule
 from minigemma.plots.sequence import sequence_strip, token_strip
+from minigemma.plots.shares import answer_shares
 from minigemma.plots.sharing import kv_sharing_arcs, loss_by_source, readers
 from minigemma.plots.soft_tokens import soft_token_attention, soft_token_grid, soft_token_readers
+from minigemma.plots.sound_view import frame_view, sound_shapes, token_view
 from minigemma.plots.spectrogram import (
     convolution_stages,
     sound_attention,
@@ -45,6 +47,7 @@ from minigemma.plots.window import compute_ratio, generation_window, mask_pair
 __all__ = [
     "active_parameters",
     "answer_by_window",
+    "answer_shares",
     "attention_grid",
     "attention_head",
     "attention_row",
@@ -66,6 +69,7 @@ __all__ = [
     "distinct_experts",
     "expert_load",
     "frame_stages",
+    "frame_view",
     "generation_window",
     "head_habits",
     "head_wiring",
@@ -118,10 +122,12 @@ __all__ = [
     "soft_token_readers",
     "sound_attention",
     "sound_reach",
+    "sound_shapes",
     "spread",
     "storage_tiles",
     "token_span",
     "token_strip",
+    "token_view",
     "value_sizes",
     "waveform_and_mel",
     "wavelengths",
