@@ -7,7 +7,7 @@ embedding.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -141,3 +141,40 @@ def _ple(x: _Names, trace: Mapping[str, np.ndarray], layer: int) -> Iterator[Ste
     yield Step(PLE, "gate", "GELU(the stream times per_layer_input_gate)", "T, P", x["ple.gate"])
     yield Step(PLE, "added", "(gate × vector) times per_layer_projection, normed", "T, D", x["ple.added"])
     yield Step(PLE, "stream + PLE", "added to the stream", "T, D", x["before_scalar"], True)
+
+
+def ladder(steps: list[Step]) -> dict[str, float]:
+    """RMS of the steps as wide as the model, by name, for ``plots.rms_ladder``."""
+    wide = [step for step in steps if step.letters == "T, D"]
+    name = lambda s: s.name if s.name.startswith("stream") else f"{'stream' if s.stream else s.part}: {s.name}"  # noqa: E731
+    return {name(step): step.rms for step in wide}
+
+
+def stream_shares(model: Gemma4, trace: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Who wrote the last layer's output: {"embedding": (1,), "attention": (L,), "feed-forward": (L,), "PLE": (L,)}.
+
+    The stream is a sum: the embedding, and what every branch added, each times the layer scalars it met on its way.
+    A part's share is its length along the whole, as a fraction of the whole's, the mean over tokens; it is negative
+    where later parts took it back. All shares together make exactly 1. trace: one that recorded ``TRACED``.
+    """
+    L = len(model.schedule)
+    scalars = [float(np.squeeze(model.text_weights[f"layers.{i}.layer_scalar"])) for i in range(L)]
+    kept = fading(scalars)
+    whole = np.asarray(trace[f"layers.{L - 1}.output"], np.float64)  # (T, D)
+
+    def share(part: np.ndarray, factor: float) -> float:
+        return float(np.mean(factor * np.vecdot(part, whole) / np.vecdot(whole, whole)))
+
+    names = {ATTENTION: "attention.added", FEED_FORWARD: "feed_forward.added", PLE: "ple.added"}
+    if not model.config.text.hidden_size_per_layer_input:
+        del names[PLE]
+    branches = {
+        branch: np.array([share(trace[f"layers.{i}.{name}"], kept[i]) for i in range(L)])
+        for branch, name in names.items()
+    }
+    return {"embedding": np.array([share(trace["layers.0.input"], kept[0])]), **branches}
+
+
+def fading(scalars: Sequence[float] | np.ndarray) -> np.ndarray:
+    """What is left at the end of anything a layer adds: the product of its scalar and all later ones, (L,) -> (L,)."""
+    return np.cumprod(np.asarray(scalars, np.float64)[::-1])[::-1]

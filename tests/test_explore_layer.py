@@ -11,7 +11,7 @@ from minigemma import plots
 from minigemma.errors import InputError
 from minigemma.explore import layer_player
 from minigemma.explore.layer import LONGEST
-from minigemma.layer_steps import TRACED, layer_steps
+from minigemma.layer_steps import TRACED, fading, ladder, layer_steps, stream_shares
 from minigemma.ops import linear, rms_norm
 from minigemma.trace import Trace
 
@@ -102,3 +102,26 @@ def test_what_is_not_there_is_refused():
         plots.layer_step(steps, len(steps), tokens)
     with pytest.raises(InputError, match="query heads 0 to 3"):
         plots.layer_step(steps, 2, tokens, head=4, heads=4)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_shares_of_the_stream_are_all_of_it(shape):
+    model, trace = letter_model(shape), Trace(*TRACED)
+    model.forward(IDS, trace=trace)
+    shares = stream_shares(model, trace)
+    assert sum(part.sum() for part in shares.values()) == pytest.approx(1, abs=1e-5)
+    assert ("PLE" in shares) == (shape in ("e2b", "e4b"))
+    assert plots.stream_shares(shares, model.schedule).axes
+    with pytest.raises(InputError, match="expected"):
+        plots.stream_shares({"attention": np.ones(3)})
+
+
+def test_fading_includes_the_layers_own_scalar():
+    np.testing.assert_allclose(fading([0.5, 0.1, 2.0]), [0.1, 0.2, 2.0])
+
+
+def test_the_ladder_names_every_step_once():
+    steps = walked(letter_model("26b"), 2)
+    sizes = ladder(steps)
+    assert len(sizes) == sum(step.letters == "T, D" for step in steps)
+    assert sizes["stream: input"] == pytest.approx(steps[0].rms)

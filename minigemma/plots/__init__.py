@@ -26,7 +26,7 @@ from minigemma.plots.parameters import parameter_bars
 from minigemma.plots.places import position_tables, rope2d_angles, rope2d_similarity
 from minigemma.plots.ple import ple_bytes, ple_contribution, ple_parts, ple_row
 from minigemma.plots.reach import answer_by_window, dilution, receptive_field, spread
-from minigemma.plots.residual import rms_depth, rms_ladder, row_norms, score_histograms
+from minigemma.plots.residual import rms_depth, rms_ladder, row_norms, score_histograms, stream_shares
 from minigemma.plots.rope import clock_faces, pair_ruler, qk_by_position, rotation_bars
 from minigemma.plots.rope_scales import cosine_decay, loss_by_fraction, rope_angles, wavelengths
 from minigemma.plots.schedule import head_wiring, layer_schedule
@@ -125,6 +125,7 @@ __all__ = [
     "sound_shapes",
     "spread",
     "storage_tiles",
+    "stream_shares",
     "token_span",
     "token_strip",
     "token_view",

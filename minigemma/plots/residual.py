@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from minigemma.errors import InputError
 from minigemma.interleaving import LayerSpec
 from minigemma.ops import softmax
 from minigemma.plots import style
+
+BRANCHES = (style.ACTIVATIONS, style.SERIES[4], style.SERIES[3])  # attention, feed-forward, per-layer embedding
 
 
 def rms_ladder(points: Mapping[str, float], *, title: str = "Sizes along one layer") -> Figure:
@@ -63,17 +66,18 @@ def rms_depth(
     axes.set_yscale("log")
     style.whole_ticks(axes.xaxis)
     style.legend(axes)
-    if schedule is not None:
-        for spec in schedule:
-            axes.axvspan(
-                spec.index - 0.5,
-                spec.index + 0.5,
-                ymax=0.035,
-                color=style.kind_colour(spec.kind, spec.shares_kv),
-                linewidth=0,
-            )
-        style.note(figure, "Strip: blue local, orange global, pale where keys and values are borrowed.")
+    _kinds(figure, axes, schedule)
     return figure
+
+
+def _kinds(figure: Figure, axes: Axes, schedule: Sequence[LayerSpec] | None) -> None:
+    """A strip along the bottom that marks each layer local or global."""
+    if schedule is None:
+        return
+    for spec in schedule:
+        colour = style.kind_colour(spec.kind, spec.shares_kv)
+        axes.axvspan(spec.index - 0.5, spec.index + 0.5, ymax=0.035, color=colour, linewidth=0)
+    style.note(figure, "Strip: blue local, orange global, pale where keys and values are borrowed.")
 
 
 def score_histograms(scores: Mapping[str, np.ndarray], *, title: str = "Attention scores before the softmax") -> Figure:
@@ -118,5 +122,34 @@ def row_norms(
         axes.hist(values, bins=bins, color=style.SERIES[i % 8], alpha=0.75, label=name)
     if expected is not None:
         axes.axvline(expected, color=style.INK, linestyle="--", label=f"{expected:.4g}")
+    style.legend(axes)
+    return figure
+
+
+def stream_shares(
+    shares: Mapping[str, np.ndarray],
+    schedule: Sequence[LayerSpec] | None = None,
+    *,
+    title: str = "Who wrote the stream that leaves the last layer",
+) -> Figure:
+    """Shares of the final stream, stacked by the layer that added them; below zero what later layers took back.
+
+    shares: {"embedding": (1,), branch: (L,), …}, as ``layer_steps.stream_shares`` makes them. schedule: marks each
+    layer local or global.
+    """
+    branches = {name: np.asarray(values, float) for name, values in shares.items() if name != "embedding"}
+    if "embedding" not in shares or len({values.shape for values in branches.values()}) != 1:
+        raise InputError(f"shares holds {[np.shape(v) for v in shares.values()]}; expected (1,), then (L,) each")
+    figure, axes = style.single(title, "layer", "share of the whole", width=style.WIDTH + 1.2)
+    axes.bar(-1, shares["embedding"][0], color=style.RESIDUAL, label="embedding")
+    L = len(next(iter(branches.values())))
+    above, below = np.zeros(L), np.zeros(L)
+    for (name, values), colour in zip(branches.items(), BRANCHES, strict=False):
+        axes.bar(range(L), values, bottom=np.where(values >= 0, above, below), color=colour, label=name)
+        above, below = above + np.maximum(values, 0), below + np.minimum(values, 0)
+    axes.axhline(0, color=style.MUTED, linewidth=1)
+    _kinds(figure, axes, schedule)
+    step = -(-L // 20)
+    axes.set_xticks([-1, *range(0, L, step)], ["emb.", *map(str, range(0, L, step))], fontsize=style.SMALL)
     style.legend(axes)
     return figure
