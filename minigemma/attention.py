@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from minigemma.interleaving import LayerSpec
-from minigemma.ops import linear, rms_norm, softmax
+from minigemma.ops import product, rms_norm, softmax
 from minigemma.rope import rotate
 from minigemma.trace import Watch, unwatched
 
@@ -25,7 +25,9 @@ def make_queries(
     x: np.ndarray, spec: LayerSpec, weights: Mapping, rotation: Rotation, eps: float, watch: Watch = unwatched
 ) -> np.ndarray:
     """x (T, D) -> queries (T, H, K): projected, normed, rotated, scaled (by 1 in Gemma 4, by 1/sqrt(K) before)."""
-    queries = watch("queries_projected", linear(x, weights["q_proj.weight"]).reshape(len(x), spec.heads, spec.head_dim))
+    queries = watch(
+        "queries_projected", product(x, weights, "q_proj.weight").reshape(len(x), spec.heads, spec.head_dim)
+    )
     queries = watch("queries_normed", rms_norm(queries, weights["q_norm.weight"], eps))
     queries = rotate(queries, rotation)
     queries *= spec.attention_scale
@@ -40,8 +42,8 @@ def make_keys_values(
     (Gemma 3 takes its values as they are projected.)
     """
     shape = (len(x), spec.kv_heads, spec.head_dim)
-    projected = watch("keys_projected", linear(x, weights["k_proj.weight"]).reshape(shape))
-    values = projected if spec.k_eq_v else linear(x, weights["v_proj.weight"]).reshape(shape)
+    projected = watch("keys_projected", product(x, weights, "k_proj.weight").reshape(shape))
+    values = projected if spec.k_eq_v else product(x, weights, "v_proj.weight").reshape(shape)
     values = watch("values_projected", values)
 
     keys = watch("keys_normed", rms_norm(projected, weights["k_norm.weight"], eps))
@@ -123,4 +125,4 @@ def weighted_values(pattern: np.ndarray, values: np.ndarray) -> np.ndarray:
 def join_heads(heads: np.ndarray, weights: Mapping, watch: Watch = unwatched) -> np.ndarray:
     """The heads' outputs side by side, through the output projection: (T, H, K) -> (T, D)."""
     heads = watch("heads", heads)
-    return watch("output", linear(heads.reshape(len(heads), -1), weights["o_proj.weight"]))
+    return watch("output", product(heads.reshape(len(heads), -1), weights, "o_proj.weight"))

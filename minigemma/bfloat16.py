@@ -32,6 +32,29 @@ def widen(raw: np.ndarray, out: np.ndarray) -> np.ndarray:
     return out
 
 
+def matrix_vector(raw: np.ndarray, x: np.ndarray, scratch: Scratch) -> np.ndarray:
+    """``widen(raw) @ x``: bfloat16 bits (out, in), x (in,) float32 -> (out,).
+
+    Every thread takes its share of the rows, some at a time, which do not leave its cache between the two steps.
+    """
+    y = np.empty(len(raw), np.float32)
+    # rows at a time; BLAS leaves so small a product to the thread that asks for it
+    step = max(1, _PIECE // max(1, raw.shape[1]))
+
+    def share(first: int, last: int) -> None:
+        buffer = scratch.lend(step * raw.shape[1])
+        for start in range(first, last, step):
+            rows = raw[start : min(start + step, last)]
+            piece = buffer[: rows.size]
+            _shift_up(rows.reshape(-1), piece)
+            np.matmul(piece.reshape(rows.shape), x, out=y[start : start + len(rows)])
+
+    pool = _threads() if raw.size >= _WORTH_TWO_THREADS else None
+    cuts = np.linspace(0, len(raw), (_cores() if pool else 1) + 1).astype(int)
+    list((pool.map if pool else map)(share, cuts[:-1], cuts[1:]))
+    return y
+
+
 def _shift_up(raw: np.ndarray, out: np.ndarray) -> None:
     """Copied, then shifted in place: faster than one shift that converts too, and than a copy into upper halves."""
     for first in range(0, raw.size, _PIECE):

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .bfloat16 import Scratch, widen
+from .bfloat16 import Scratch, matrix_vector, widen
 from .checkpoint_files import compare, find_tensors, save_checkpoint
 from .config import Config
 from .errors import CheckpointError
 from .memory import available_memory, parse_size, show_size
+from .ops import linear
 from .parameters import TEXT
 from .safetensors_file import Entry
 from .weights import Weights, count_nonfinite, cuts, describe_nonfinite
@@ -89,6 +90,27 @@ class Checkpoint(Mapping[str, np.ndarray]):
             return self._resident[name, i]
         file, stored = self._place[name]
         return self._kept((name, i), self.shape(name)[1:], file.flat(stored, i, i + 1))
+
+    def product(self, x: np.ndarray, name: str, i: int | None = None) -> np.ndarray:
+        """``x @ checkpoint[name].T``, or with ``matrix(name, i)``: x (T, in) -> (T, out).
+
+        A matrix that is not kept is widened a tile at a time, which is used while it is in the processor's cache:
+        a whole one would go out to memory and come back.
+        """
+        key, shape = (name, self.shape(name)) if i is None else ((name, i), self.shape(name)[1:])
+        kept = key in self._resident or self._has_room(key, 4 * math.prod(shape))
+        if len(x) == 1 and not kept and self._entry(name).dtype == "BF16":
+            file, stored = self._place[name]
+            raw = file.flat(stored) if i is None else file.flat(stored, i, i + 1)
+            return matrix_vector(raw.reshape(shape), x[0], self._scratch)[None]
+        if i is not None:  # an expert is small
+            return linear(x, self.matrix(name, i))
+        if kept:
+            return linear(x, self[name])
+        y = np.empty((len(x), shape[0]), np.float32)
+        for rows, tile in self.tiles(name):
+            y[:, rows] = linear(x, tile)
+        return y
 
     def tiles(self, name: str, rows_per_tile: int | None = None) -> Iterator[tuple[slice, np.ndarray]]:
         """A large matrix in tiles along its first axis, (which rows, float32 rows): all at once it would be too large.

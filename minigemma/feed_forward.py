@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from minigemma.ops import gelu, linear
+from minigemma.ops import gelu, product
 from minigemma.trace import Watch, unwatched
 
 
 def feed_forward(x: np.ndarray, weights: Mapping, watch: Watch = unwatched) -> np.ndarray:
     """``down(gelu(gate(x)) * up(x))``: x (T, D) -> (T, D), through an inner width F."""
-    gate = watch("gate", gelu(linear(x, weights["gate_proj.weight"])))  # (T, F)
-    gate *= linear(x, weights["up_proj.weight"])
-    return watch("output", linear(watch("inner", gate), weights["down_proj.weight"]))
+    gate = watch("gate", gelu(product(x, weights, "gate_proj.weight")))  # (T, F)
+    gate *= product(x, weights, "up_proj.weight")
+    return watch("output", product(watch("inner", gate), weights, "down_proj.weight"))

@@ -22,7 +22,7 @@ from minigemma.errors import CheckpointError, InputError
 from minigemma.gemma3.weights import Gemma3Weights
 from minigemma.generate import Sampler, check_sampling
 from minigemma.interleaving import image_block_ends, schedule
-from minigemma.ops import rms_norm, soft_cap
+from minigemma.ops import product, rms_norm, soft_cap
 from minigemma.ple import per_layer_inputs
 from minigemma.tokenizer import Tokenizer
 from minigemma.trace import Trace, Watch, unwatched
@@ -138,10 +138,8 @@ class Gemma4:
 
     def logits(self, x: np.ndarray) -> np.ndarray:
         """The tied head: normed vectors (T, D) against every row of the embedding table -> (T, V), softly capped."""
-        logits = np.empty((len(x), self.config.text.vocab_size), np.float32)
-        for rows, tile in self.text_weights.tiles("embed_tokens.weight"):
-            part = np.matmul(x, tile.T, out=logits[:, rows])
-            soft_cap(part, self.config.text.final_logit_softcapping, out=part)
+        logits = product(x, self.text_weights, "embed_tokens.weight")
+        soft_cap(logits, self.config.text.final_logit_softcapping, out=logits)
         return logits
 
     def encode_image(self, patches: np.ndarray, positions: np.ndarray, watch: Watch = unwatched) -> np.ndarray:

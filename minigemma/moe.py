@@ -39,8 +39,8 @@ def experts(x: np.ndarray, index: np.ndarray, weight: np.ndarray, weights: Weigh
     output = np.zeros_like(x)
     for expert in np.flatnonzero(np.bincount(index.ravel())).tolist():
         tokens, slot = np.nonzero(index == expert)
-        gate_up = linear(x[tokens], weights.matrix("gate_up_proj", expert))  # (t, 2F): the gate first, then up
+        gate_up = weights.product(x[tokens], "gate_up_proj", expert)  # (t, 2F): the gate first, then up
         width = gate_up.shape[-1] // 2
         inner = gelu(gate_up[:, :width]) * gate_up[:, width:] * weight[tokens, slot, None]
-        output[tokens] += linear(inner, weights.matrix("down_proj", expert))
+        output[tokens] += weights.product(inner, "down_proj", expert)
     return output

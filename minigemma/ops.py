@@ -82,6 +82,12 @@ def linear(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return x @ weight.T
 
 
+def product(x: np.ndarray, weights: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """``linear(x, weights[name])``; a matrix that is not kept in memory passes through it in tiles: x (T, in)."""
+    in_tiles = getattr(weights, "product", None)
+    return in_tiles(x, name) if in_tiles else linear(x, weights[name])
+
+
 def clipped_linear(x: np.ndarray, weights: Mapping[str, np.ndarray]) -> np.ndarray:
     """A linear layer of the encoders, whose input and output are clamped to bounds learned in training.
 

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from minigemma.checkpoint import Weights
-from minigemma.ops import gelu, linear, rms_norm
+from minigemma.ops import gelu, linear, product, rms_norm
 from minigemma.trace import Watch, unwatched
 
 
@@ -28,7 +28,7 @@ def per_layer_inputs(
     token *= math.sqrt(token.shape[-1])  # in place, here and below: for a long prompt these are large
     token = watch("token_part", token)
 
-    context = linear(embeddings, weights["per_layer_model_projection.weight"])
+    context = product(embeddings, weights, "per_layer_model_projection.weight")
     context *= D**-0.5
     context = rms_norm(context.reshape(token.shape), weights["per_layer_projection_norm.weight"], eps)
     context = watch("context_part", context)

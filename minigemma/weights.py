@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from .ops import linear
+
 _TILE = 2**20  # values of a tile: 4 MB widened, which stay near the processor until they are used
 
 
@@ -39,6 +41,13 @@ class Weights(Mapping[str, np.ndarray]):
         source_matrix = getattr(self._source, "matrix", None)
         full = self._prefix + name
         return source_matrix(full, i) if source_matrix else self._source[full][i]
+
+    def product(self, x: np.ndarray, name: str, i: int | None = None) -> np.ndarray:
+        """``x @ weights[name].T``, or with ``matrix(name, i)``: x (T, in) -> (T, out), in tiles if it is not kept."""
+        source_product = getattr(self._source, "product", None)
+        if source_product:
+            return source_product(x, self._prefix + name, i)
+        return linear(x, self[name] if i is None else self.matrix(name, i))
 
     def tiles(self, name: str, rows_per_tile: int | None = None) -> Iterator[tuple[slice, np.ndarray]]:
         """A large matrix in tiles along its first axis: pairs of (which rows, those rows (n, ...) float32)."""

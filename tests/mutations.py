@@ -228,7 +228,7 @@ MUTATIONS = [
     Mutation(
         "logits are softly capped",
         "model.py",
-        "soft_cap(part, self.config.text.final_logit_softcapping, out=part)",
+        "soft_cap(logits, self.config.text.final_logit_softcapping, out=logits)",
         "pass",
     ),
     Mutation(

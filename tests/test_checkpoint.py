@@ -22,6 +22,7 @@ from minigemma.checkpoint import Checkpoint, Weights, save_checkpoint
 from minigemma.config import read_config
 from minigemma.errors import CheckpointError, InputError
 from minigemma.memory import available_memory, parse_size, show_size
+from minigemma.ops import product
 from minigemma.parameters import TEXT, parameter_count, tensor_shapes, unused_tensors
 from minigemma.safetensors_file import SafetensorsFile, write_safetensors
 
@@ -203,6 +204,36 @@ def test_experts_are_kept_one_by_one(tmp_path):
     assert not np.shares_memory(checkpoint.rows(name, [5]), checkpoint.rows(name, [3]))
     np.testing.assert_array_equal(checkpoint.rows(name, [5, 3]), expected[[5, 3]])
     np.testing.assert_array_equal(Weights.of(arrays).rows(name, [5, 3]), arrays[name][[5, 3]])
+
+
+@pytest.mark.parametrize("memory", [0, "all"])
+@pytest.mark.parametrize("dtype", ["BF16", "F32"])
+@pytest.mark.parametrize("tokens", [1, 2, 130, 0])
+def test_products_are_those_of_the_whole_matrix(tmp_path, close, memory, dtype, tokens):
+    random = np.random.default_rng(0)
+    stack = random.standard_normal((3, 2600, 410), np.float32)  # more than a tile, and a last tile that is not full
+    stored = narrow(stack) if dtype == "BF16" else stack
+    shapes = {"matrix": stack.shape[1:], "stack": stack.shape, "small": (7, 410)}
+    values = {"matrix": stored[0], "stack": stored, "small": stored[1, :7]}
+    write_safetensors(tmp_path / "model.safetensors", shapes, lambda name: [values[name]], dtype)
+    checkpoint = Checkpoint(tmp_path, memory=memory)
+    exact = Checkpoint(tmp_path)["stack"].astype(np.float64)
+    x = random.standard_normal((tokens, 410), np.float32)
+    for name, i, matrix in (("matrix", None, exact[0]), ("stack", 2, exact[2]), ("small", None, exact[1, :7])):
+        y = checkpoint.product(x, name, i)
+        assert y.dtype == np.float32
+        close(y, x @ matrix.T, 1e-6, name)
+        np.testing.assert_array_equal(Weights(checkpoint).product(x, name, i), y)
+    if memory == 0:
+        assert checkpoint.resident_bytes < 20_000  # "small" may stay
+        assert checkpoint._scratch.nbytes < 12 * 2**20
+
+
+def test_products_of_weights_made_by_hand():
+    weights, x = Weights.of({"a.b": np.arange(12.0).reshape(4, 3), "a.c": np.ones((2, 4, 3))}).under("a."), np.eye(3)
+    np.testing.assert_array_equal(weights.product(x, "b"), weights["b"].T)
+    np.testing.assert_array_equal(weights.product(x, "c", 1), weights["c"][1].T)
+    np.testing.assert_array_equal(product(x, weights, "b"), product(x, dict(weights), "b"))
 
 
 def test_weights_made_by_hand():

@@ -35,6 +35,9 @@ class Gemma3Weights(Mapping[str, np.ndarray]):
     def rows(self, name: str, ids: Sequence[int] | np.ndarray) -> np.ndarray:
         return self._stored.rows(name, ids)
 
+    def product(self, x: np.ndarray, name: str, i: int | None = None) -> np.ndarray:
+        return self._stored.product(x, name, i)
+
     def tiles(self, name: str, rows_per_tile: int | None = None) -> Iterator[tuple[slice, np.ndarray]]:
         return self._stored.tiles(name, rows_per_tile)
 
