@@ -26,6 +26,7 @@ from minigemma.explore.router import router_player
 from minigemma.explore.sharing import key_readers, sharing_layers
 from minigemma.explore.sound import sound_lengths, sound_viewer
 from minigemma.explore.source import source
+from minigemma.explore.upload import picture_upload
 from minigemma.explore.window import moving_window, window_masks
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "key_readers",
     "layer_player",
     "moving_window",
+    "picture_upload",
     "play",
     "ple_switches",
     "ple_vectors",
