@@ -6,11 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from minigemma import audio as hearing
-from minigemma import numbers, plots
+from minigemma import lens, numbers, plots
 from minigemma import vision as seeing
 from minigemma.config import PRESETS
 from minigemma.model import Gemma4
-from minigemma.ops import rms_norm, softmax
 from minigemma.studio import SAMPLES, Studio
 from minigemma.trace import Trace
 
@@ -82,13 +81,9 @@ def kv_cache(studio: Studio, model: Gemma4) -> Figure:
 
 def logit_lens(studio: Studio, model: Gemma4) -> Figure:
     run = studio.read(model)
-    rows, chances = [], []
-    for spec in model.schedule:
-        x = rms_norm(run.trace[f"layers.{spec.index}.output"], model.text_weights["norm.weight"])
-        probabilities = softmax(model.logits(x))
-        rows.append(model.tokenizer.tokens(probabilities.argmax(axis=-1)))
-        chances.append(probabilities.max(axis=-1))
-    return plots.logit_lens(rows, np.array(chances), run.tokens)
+    read = [lens.read_out(model, x) for x in lens.streams(model, run.trace)[1:]]
+    rows = [model.tokenizer.tokens(probabilities.argmax(axis=-1)) for probabilities in read]
+    return plots.logit_lens(rows, np.array([probabilities.max(axis=-1) for probabilities in read]), run.tokens)
 
 
 def stream_sizes(studio: Studio, model: Gemma4) -> Figure:

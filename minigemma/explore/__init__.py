@@ -20,9 +20,11 @@ from minigemma.explore.attention import attention_heads
 from minigemma.explore.base import Explorer, Reader, Reading, choice, end_at, play, slider, stops, text, toggle
 from minigemma.explore.cache import cache_calculator
 from minigemma.explore.layer import layer_player
+from minigemma.explore.lens import logit_lens
 from minigemma.explore.ple import ple_switches, ple_vectors
 from minigemma.explore.rope import angle_map, rotation_clocks
 from minigemma.explore.router import router_player
+from minigemma.explore.sampler import sampler
 from minigemma.explore.sharing import key_readers, sharing_layers
 from minigemma.explore.sound import sound_lengths, sound_viewer
 from minigemma.explore.source import source
@@ -40,6 +42,7 @@ __all__ = [
     "end_at",
     "key_readers",
     "layer_player",
+    "logit_lens",
     "moving_window",
     "picture_upload",
     "play",
@@ -47,6 +50,7 @@ __all__ = [
     "ple_vectors",
     "rotation_clocks",
     "router_player",
+    "sampler",
     "sharing_layers",
     "slider",
     "sound_lengths",

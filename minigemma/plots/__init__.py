@@ -6,11 +6,13 @@ from minigemma.plots.budgets import budget_calculator, budgets, patch_grid, patc
 from minigemma.plots.cache import cache_contents, key_value_residual, prefill_decode, storage_tiles
 from minigemma.plots.cache_size import bytes_ladder, cache_calculator, cache_growth, kv_cache_bytes
 from minigemma.plots.conformer import chunk_mask, conformer_path, relative_bias, relative_shift, sound_reach
+from minigemma.plots.decoding import decode_times, token_path
 from minigemma.plots.generations import key_against_value, value_sizes
 from minigemma.plots.heads import head_habits
 from minigemma.plots.image_mask import image_mask
 from minigemma.plots.layer_step import layer_step
 from minigemma.plots.lens import logit_lens, next_tokens, soft_cap_curve
+from minigemma.plots.lens_layers import lens_by_layer, lens_ranks
 from minigemma.plots.looking import patch_attention, patch_similarity
 from minigemma.plots.mel import frame_stages, mel_filter_bank
 from minigemma.plots.moe import (
@@ -65,6 +67,7 @@ __all__ = [
     "conformer_path",
     "convolution_stages",
     "cosine_decay",
+    "decode_times",
     "dilution",
     "distinct_experts",
     "expert_load",
@@ -80,6 +83,8 @@ __all__ = [
     "kv_sharing_arcs",
     "layer_schedule",
     "layer_step",
+    "lens_by_layer",
+    "lens_ranks",
     "logit_lens",
     "loss_by_fraction",
     "loss_by_source",
@@ -126,6 +131,7 @@ __all__ = [
     "spread",
     "storage_tiles",
     "stream_shares",
+    "token_path",
     "token_span",
     "token_strip",
     "token_view",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from minigemma.errors import InputError
@@ -41,14 +42,9 @@ def logit_lens(
 
     figure = style.canvas(max(style.WIDTH, 1.9 + 0.82 * len(columns)), 2.2 + 0.29 * len(rows))
     axes = style.panel(figure, 111, title, "input token", "after layer", frame=False)
-    shown = probabilities[np.ix_(rows, columns)]
-    image = style.heatmap(axes, shown, style.scaled(shown, top=1.0))
+    words = [[top_tokens[layer][t] for t in columns] for layer in rows]
+    image = word_cells(axes, probabilities[np.ix_(rows, columns)], words)
     style.colour_bar(figure, image, axes, "probability")
-    for y, layer in enumerate(rows):
-        for x, t in enumerate(columns):
-            ink = style.INK if probabilities[layer, t] > 0.6 else "white"
-            label = style.printable(top_tokens[layer][t], 9)
-            axes.text(x, y, label, ha="center", va="center", fontsize=style.SMALL, color=ink, parse_math=False)
     axes.set_yticks(range(len(rows)), [names[r] for r in rows], fontsize=style.SMALL)
     labels = [f"{t}\n{style.printable(tokens[t], 9)}" for t in columns]
     axes.set_xticks(range(len(columns)), labels, fontsize=style.SMALL, parse_math=False)
@@ -57,6 +53,17 @@ def logit_lens(
     if step > 1:
         style.note(figure, f"{len(rows)} of {L} layers are shown.")
     return figure
+
+
+def word_cells(axes: Axes, probabilities: np.ndarray, words: Sequence[Sequence[str]]):
+    """Cells coloured by probability, from 0 to 1, with a word in each; returns the image."""
+    image = style.heatmap(axes, probabilities, style.scaled(probabilities, top=1.0))
+    for y, row in enumerate(words):
+        for x, word in enumerate(row):
+            ink = style.INK if probabilities[y, x] > 0.6 else "white"
+            label = style.printable(word, 9)
+            axes.text(x, y, label, ha="center", va="center", fontsize=style.SMALL, color=ink, parse_math=False)
+    return image
 
 
 def soft_cap_curve(
