@@ -25,6 +25,7 @@ from minigemma.explore.ple import ple_switches, ple_vectors
 from minigemma.explore.rope import angle_map, rotation_clocks
 from minigemma.explore.router import router_player
 from minigemma.explore.sampler import sampler
+from minigemma.explore.senses import three_senses
 from minigemma.explore.sharing import key_readers, sharing_layers
 from minigemma.explore.sound import sound_lengths, sound_viewer
 from minigemma.explore.source import source
@@ -58,6 +59,7 @@ __all__ = [
     "source",
     "stops",
     "text",
+    "three_senses",
     "toggle",
     "window_masks",
 ]

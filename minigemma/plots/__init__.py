@@ -32,11 +32,13 @@ from minigemma.plots.residual import rms_depth, rms_ladder, row_norms, score_his
 from minigemma.plots.rope import clock_faces, pair_ruler, qk_by_position, rotation_bars
 from minigemma.plots.rope_scales import cosine_decay, loss_by_fraction, rope_angles, wavelengths
 from minigemma.plots.schedule import head_wiring, layer_schedule
+from minigemma.plots.senses import senses_view
 from minigemma.plots.sequence import sequence_strip, token_strip
 from minigemma.plots.shares import answer_shares
 from minigemma.plots.sharing import kv_sharing_arcs, loss_by_source, readers
 from minigemma.plots.soft_tokens import soft_token_attention, soft_token_grid, soft_token_readers
 from minigemma.plots.sound_view import frame_view, sound_shapes, token_view
+from minigemma.plots.sources import ple_along, share_by_layer, source_map
 from minigemma.plots.spectrogram import (
     convolution_stages,
     sound_attention,
@@ -97,6 +99,7 @@ __all__ = [
     "patch_grid",
     "patch_numbers",
     "patch_similarity",
+    "ple_along",
     "ple_bytes",
     "ple_contribution",
     "ple_parts",
@@ -120,7 +123,9 @@ __all__ = [
     "row_norms",
     "save",
     "score_histograms",
+    "senses_view",
     "sequence_strip",
+    "share_by_layer",
     "soft_cap_curve",
     "soft_token_attention",
     "soft_token_grid",
@@ -128,6 +133,7 @@ __all__ = [
     "sound_attention",
     "sound_reach",
     "sound_shapes",
+    "source_map",
     "spread",
     "storage_tiles",
     "stream_shares",
