@@ -175,7 +175,8 @@ class Data:
                 made, turns = pictures.digit_scene(self.random, wh, self.split, number)
             else:
                 made = pictures.scene(self.random, wh)
-                turns = self._hardest(pictures.scene_questions(self.random, made, relations=3))[:10]
+                relations = self.random.choice((2, 12)) if self.split == "train" else 2
+                turns = self._hardest(pictures.scene_questions(self.random, made, relations))[:12]
             pixels.append(pictures.patches(pictures.draw(made)))
             labels.append(cell_labels(made))
             samples.append(self._asked("<|image|>", turns, {"image": wh[0] * wh[1] // 2304}))

@@ -36,11 +36,7 @@ MIXTURE = {  # how often a kind is drawn; each step takes one of words and one o
     "mini-e": {"text": 0.5, "recall": 1.6, "repeat": 0.5, "digits": 0.5, "scenes": 1.4, "speech": 0.4, "both": 0.4},
     "mini-a4b": {"text": 0.5, "recall": 1.6, "repeat": 0.5, "digits": 0.6, "scenes": 1.4, "speech": 0.0, "both": 0.0},
 }
-PEAK, WARM_STEPS, DECAY_FROM = (
-    2.5e-3,
-    100,
-    0.65,
-)  # learning rate; its rise in steps; when its fall begins (share of the time)
+PEAK, WARM_STEPS, DECAY_FROM = 2.5e-3, 100, 0.3  # learning rate; its rise in steps; the share of time where it falls
 TOWERS_UNTIL, HELP = 0.07, 0.3  # share of the time that the encoders learn alone; weight of the heads' loss afterwards
 
 
