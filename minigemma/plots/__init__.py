@@ -46,6 +46,7 @@ from minigemma.plots.spectrogram import (
     waveform_and_mel,
 )
 from minigemma.plots.style import save
+from minigemma.plots.whatif import difference_growth, difference_map, what_if
 from minigemma.plots.window import compute_ratio, generation_window, mask_pair
 
 __all__ = [
@@ -70,6 +71,8 @@ __all__ = [
     "convolution_stages",
     "cosine_decay",
     "decode_times",
+    "difference_growth",
+    "difference_map",
     "dilution",
     "distinct_experts",
     "expert_load",
@@ -144,4 +147,5 @@ __all__ = [
     "value_sizes",
     "waveform_and_mel",
     "wavelengths",
+    "what_if",
 ]
