@@ -14,7 +14,7 @@ from minigemma.explore.base import Explorer, Reader, choice, end_at, slider, tex
 from minigemma.model import Gemma4
 
 VIEWS = {"one position, its likeliest tokens": "one", "positions side by side": "several"}
-LIKELIEST, BEFORE = 5, 8  # tokens a layer; positions that end with the chosen one
+LIKELIEST, BEFORE = 4, 8  # tokens a layer; positions that end with the chosen one
 
 
 def logit_lens(model: Gemma4, sentence: str, position: int | None = None) -> Explorer:

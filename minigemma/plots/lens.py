@@ -42,7 +42,7 @@ def logit_lens(
 
     figure = style.canvas(max(style.WIDTH, 1.9 + 0.82 * len(columns)), 2.2 + 0.29 * len(rows))
     axes = style.panel(figure, 111, title, "input token", "after layer", frame=False)
-    words = [[top_tokens[layer][t] for t in columns] for layer in rows]
+    words = [[style.printable(top_tokens[layer][t], 9) for t in columns] for layer in rows]
     image = word_cells(axes, probabilities[np.ix_(rows, columns)], words)
     style.colour_bar(figure, image, axes, "probability")
     axes.set_yticks(range(len(rows)), [names[r] for r in rows], fontsize=style.SMALL)
@@ -55,14 +55,14 @@ def logit_lens(
     return figure
 
 
-def word_cells(axes: Axes, probabilities: np.ndarray, words: Sequence[Sequence[str]]):
+def word_cells(axes: Axes, probabilities: np.ndarray, words: Sequence[Sequence[str]], scale: str = "linear"):
     """Cells coloured by probability, from 0 to 1, with a word in each; returns the image."""
-    image = style.heatmap(axes, probabilities, style.scaled(probabilities, top=1.0))
+    norm = style.scaled(probabilities, scale, top=1.0)
+    image = style.heatmap(axes, probabilities, norm)
     for y, row in enumerate(words):
         for x, word in enumerate(row):
-            ink = style.INK if probabilities[y, x] > 0.6 else "white"
-            label = style.printable(word, 9)
-            axes.text(x, y, label, ha="center", va="center", fontsize=style.SMALL, color=ink, parse_math=False)
+            ink = style.INK if norm(probabilities[y, x]) > 0.6 else "white"
+            axes.text(x, y, word, ha="center", va="center", fontsize=style.SMALL, color=ink, parse_math=False)
     return image
 
 

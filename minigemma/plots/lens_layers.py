@@ -41,7 +41,11 @@ def lens_ranks(
     grid = figure.add_gridspec(1, 2, width_ratios=(2.6, 1))
     table = style.panel(figure, grid[0], "", "likeliest next tokens", "after layer", frame=False)
     curve = style.panel(figure, grid[1], "", f"rank of “{style.printable(watched)}”", "", sharey=table)
-    image = word_cells(table, probabilities[rows], [top_tokens[row] for row in rows])
+    words = [
+        [f"{style.printable(word, 9)} {p:.0%}" for word, p in zip(top_tokens[row], probabilities[row], strict=True)]
+        for row in rows
+    ]
+    image = word_cells(table, probabilities[rows], words, "sqrt")
     style.colour_bar(figure, image, table, "probability")
     table.set_yticks(range(len(rows)), [str(layers[row]) for row in rows], fontsize=style.SMALL)
     table.set_xticks(range(k), [f"{n}." for n in range(1, k + 1)], fontsize=style.SMALL)
