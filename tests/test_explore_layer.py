@@ -1,5 +1,8 @@
 """The walk through a layer: its steps against the arithmetic they name, and every control of its explorer moved."""
 
+import warnings
+
+import matplotlib as mpl
 import numpy as np
 import pytest
 
@@ -11,7 +14,7 @@ from minigemma import plots
 from minigemma.errors import InputError
 from minigemma.explore import layer_player
 from minigemma.explore.layer import LONGEST
-from minigemma.layer_steps import TRACED, fading, ladder, layer_steps, stream_shares
+from minigemma.layer_steps import TRACED, Step, fading, ladder, layer_steps, stream_shares
 from minigemma.ops import linear, rms_norm
 from minigemma.trace import Trace
 
@@ -125,3 +128,30 @@ def test_the_ladder_names_every_step_once():
     sizes = ladder(steps)
     assert len(sizes) == sum(step.letters == "T, D" for step in steps)
     assert sizes["stream: input"] == pytest.approx(steps[0].rms)
+
+
+def wide_step(width):
+    rng = np.random.default_rng(0)
+    return Step("attention", "normed", "x / rms(x)", "T, D", rng.normal(size=(32, width)).astype(np.float32))
+
+
+@pytest.mark.parametrize("width", [512, 513, 21_504])
+def test_wide_tensors_are_gathered_and_the_picture_says_so(width):
+    figure = plots.layer_step([wide_step(width)] * 30, 3, ["$a_1$", "\n", "日本語", "a" * 40] * 8, title="Layer 0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure.draw_without_rendering()
+    [image] = [image for axes in figure.axes for image in axes.get_images() if axes.get_label() != "<colorbar>"]
+    texts = [text for text in figure.findobj(mpl.text.Text) if text.get_text().strip() and text.get_visible()]
+    assert image.get_array().shape[1] <= 512
+    assert image.get_extent()[1] >= width - 0.5
+    assert min(text.get_fontsize() for text in texts) >= plots.style.SMALL
+    assert any("neighbours" in text.get_text() for text in texts) == (width > 512)
+
+
+def test_the_largest_neighbour_is_kept_with_its_sign():
+    step = wide_step(1024)
+    step.value[0, 701] = -9
+    figure = plots.layer_step([step], 0, ["a"] * 32)
+    [image] = [image for axes in figure.axes for image in axes.get_images() if axes.get_label() != "<colorbar>"]
+    assert image.get_array()[0, 350] == -9

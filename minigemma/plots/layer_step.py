@@ -15,6 +15,7 @@ from minigemma.layer_steps import Step
 from minigemma.plots import style
 
 AXES = {"S": "", "E": "expert", "F": "inner unit"}  # what runs across, by the last letter of a shape
+COLUMNS = 512  # cells across; more would be thinner than a dot of the picture
 WEIGHTS = ("softmax", "router softmax", "expert weights")  # steps whose values are shares
 SHADES = ("#F3F4F6", "#E3E6EA")  # behind the parts of a layer, by turns
 
@@ -66,22 +67,37 @@ def _map(figure: Any, step: Step, values: np.ndarray, tokens: Sequence[str], tit
     axes = style.panel(figure, 111, title, AXES.get(columns, "coordinate"), "", frame=False)
     axes.title.set_parse_math(False)
     axes.title.set_linespacing(1.35)
+    values, each = _gathered(values)
+    edges = (-0.5, values.shape[1] * each - 0.5, len(values) - 0.5, -0.5)
     if step.name in WEIGHTS:
-        image = style.heatmap(axes, np.where(values == 0, np.nan, values), style.scaled(values, "sqrt"))
+        shown = np.where(values == 0, np.nan, values)
+        image = style.heatmap(axes, shown, style.scaled(values, "sqrt"), extent=edges)
         style.colour_bar(figure, image, axes, "weight")
     else:
         size = np.abs(values[np.isfinite(values)])
         reach = float(np.quantile(size, 0.995))  # a few coordinates are often many times larger than all others
         shown = np.where(np.isfinite(values), values, np.nan)
-        image = style.heatmap(axes, shown, style.centred(shown, reach), style.SIGNED)
+        image = style.heatmap(axes, shown, style.centred(shown, reach), style.SIGNED, extent=edges)
         style.colour_bar(figure, image, axes, "value", extend="both" if size.max() > reach else "neither")
+    note += f" Each cell is the largest of {each} neighbours." if each > 1 else ""
     said = style.token_ticks(axes, tokens, "y", style.cell_inches(len(tokens), 4.4, 2.2, 0.21))
     if columns == "S":
         style.token_ticks(axes, tokens, "x", style.WIDTH - 1)
     else:
         style.whole_ticks(axes.xaxis)
-    if text := " ".join(part for part in (note, said) if part):
+    if text := f"{note} {said}".strip():
         style.note(figure, text)
+
+
+def _gathered(values: np.ndarray) -> tuple[np.ndarray, int]:
+    """At most ``COLUMNS`` columns: of every few neighbours the one farthest from zero, and how many they are."""
+    T, width = values.shape
+    each = -(-width // COLUMNS)
+    if each == 1:
+        return values, 1
+    padded = np.pad(values, ((0, 0), (0, -width % each))).reshape(T, -1, each)
+    largest = np.abs(padded).argmax(axis=-1, keepdims=True)
+    return np.take_along_axis(padded, largest, axis=-1)[..., 0], each
 
 
 def _sizes(axes: Axes, steps: Sequence[Step], at: int) -> None:
