@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from minigemma.errors import InputError
+from minigemma.evaluation.language import token_losses
 from minigemma.interleaving import schedule
 from minigemma.model import Gemma4
 from minigemma.ops import relative_error
@@ -137,12 +138,22 @@ def stages(model: Gemma4) -> list[str]:
     return ["embedding", *(f"layers.{spec.index}.output" for spec in model.schedule), "logits"]
 
 
+def label(stage: str) -> str:
+    """A stage as a picture calls it: "layer 3" for the stream after it."""
+    return f"layer {stage.split('.')[1]}" if stage.startswith("layers.") else stage
+
+
 def compare(model: Gemma4, wrong: Gemma4, ids: Sequence[int] | np.ndarray, *names: str, **media: Any) -> dict:
     """``differences`` of one forward pass of each model. names: what to trace; none: the ``stages``."""
     traces = [Trace(*(names or stages(model))) for _ in range(2)]
     for each, trace in zip((model, wrong), traces, strict=True):
         each.forward(ids, trace=trace, **media)
     return differences(*traces)
+
+
+def loss(model: Gemma4, texts: Sequence[np.ndarray]) -> float:
+    """Mean nats a token on texts, each the ids (T,) with bos in front."""
+    return float(np.concatenate([token_losses(model.forward(ids), ids) for ids in texts]).mean())
 
 
 def line_of(rule: Rule) -> tuple[str, int, str]:

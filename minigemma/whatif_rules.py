@@ -1,7 +1,7 @@
 """The rules of Gemma 4 that ports get wrong, each with its line in this package and the mistake made in its place.
 
-Only data, and once: ``minigemma.whatif`` breaks them, the explorer and notebooks 14 and 15 show what happens. Nearly
-all of these have been made in a public implementation, because an older model, another framework or a paper does so.
+Only data, and once: ``minigemma.whatif`` breaks them, the explorer and notebooks 14 and 15 show what happens. Many of
+these have been reported of public implementations, often because an older model, a framework or a paper does so.
 """
 
 from __future__ import annotations

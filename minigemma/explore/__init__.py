@@ -30,7 +30,7 @@ from minigemma.explore.sharing import key_readers, sharing_layers
 from minigemma.explore.sound import sound_lengths, sound_viewer
 from minigemma.explore.source import source
 from minigemma.explore.upload import picture_upload
-from minigemma.explore.whatif import what_if
+from minigemma.explore.whatif import what_if, what_if_picture
 from minigemma.explore.window import moving_window, window_masks
 
 __all__ = [
@@ -63,5 +63,6 @@ __all__ = [
     "three_senses",
     "toggle",
     "what_if",
+    "what_if_picture",
     "window_masks",
 ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from minigemma import plots, whatif
-from minigemma.explore.base import Explorer, Reader, slider, text, toggle
+from minigemma.explore.base import Explorer, Reader, Reading, slider, text, toggle
 from minigemma.model import Gemma4
 from minigemma.ops import softmax
 
@@ -37,28 +38,7 @@ def what_if(model: Gemma4, sentence: str, broken: str = "scale", layer: int = 0,
 
     def draw(sentence: str, layer: int, head: int, **ticked: bool) -> Figure:
         chosen = tuple(name for name in rules if ticked[name])
-        before, after = read(sentence), reader(chosen)(sentence)
-        stages = whatif.stages(model)
-        found = whatif.differences(before.trace, after.trace)
-        chances = {
-            "right": softmax(before.trace["logits"][-1]),
-            "with the mistake": softmax(after.trace["logits"][-1]),
-        }
-        best = np.argsort(-np.maximum(*chances.values()), kind="stable")[:SHOWN]
-        pattern = f"layers.{layer}.attention.pattern"
-        first = whatif.first_difference({stage: found[stage] for stage in stages})
-        where = f"first seen in {_label(first)}" if first else "no stage differs"
-        return plots.what_if(
-            [found[stage] for stage in stages],
-            [_label(stage) for stage in stages],
-            {name: p[best] for name, p in chances.items()},
-            model.tokenizer.tokens(best),
-            (before.trace[pattern][head], after.trace[pattern][head]),
-            before.tokens,
-            head=f"Layer {layer}, head {head}",
-            note="\n".join(f"{name}: {rules[name].rule}; here {rules[name].mistake}." for name in chosen[:2]),
-            title=f"Broken: {', '.join(chosen) or 'nothing'} ({where})",
-        )
+        return _picture(model, read(sentence), reader(chosen)(sentence), chosen, layer, head)
 
     controls = {
         "sentence": text("text", sentence),
@@ -69,6 +49,36 @@ def what_if(model: Gemma4, sentence: str, broken: str = "scale", layer: int = 0,
     return Explorer(draw, controls)
 
 
-def _label(stage: str) -> str:
-    """A stage as a tick label: "layer 3" for its output."""
-    return f"layer {stage.split('.')[1]}" if stage.startswith("layers.") else stage
+def what_if_picture(model: Gemma4, sentence: str, *broken: str, layer: int | None = None, head: int = 0) -> Figure:
+    """The explorer's picture for one combination of broken rules. layer: None takes the first one that differs."""
+    names = [*whatif.stages(model), "layers.*.attention.pattern"]
+    before, after = (Reader(each, *names)(sentence) for each in (model, whatif.changed(model, *broken)))
+    if layer is None:
+        found = whatif.differences(before.trace.match("layers.*.attention.pattern"), after.trace)
+        first = whatif.first_difference(found)
+        layer = int(first.split(".")[1]) if first else 0
+    return _picture(model, before, after, broken, layer, head)
+
+
+def _picture(model: Gemma4, before: Reading, after: Reading, broken: Sequence[str], layer: int, head: int) -> Figure:
+    stages = whatif.stages(model)
+    found = whatif.differences(before.trace, after.trace)
+    first = whatif.first_difference({stage: found[stage] for stage in stages})
+    where = f"first seen in {whatif.label(first)}" if first else "no stage differs"
+    chances = {
+        name: softmax(reading.trace["logits"][-1]) for name, reading in (("right", before), ("with the mistake", after))
+    }
+    best = np.argsort(-np.maximum(*chances.values()), kind="stable")[:SHOWN]
+    pattern = f"layers.{layer}.attention.pattern"
+    said = [f"{rule.name}: {rule.rule}; here {rule.mistake}." for rule in whatif.find(*broken[:2])]
+    return plots.what_if(
+        [found[stage] for stage in stages],
+        [whatif.label(stage) for stage in stages],
+        {name: p[best] for name, p in chances.items()},
+        model.tokenizer.tokens(best),
+        (before.trace[pattern][head], after.trace[pattern][head]),
+        before.tokens,
+        head=f"Layer {layer}, head {head}",
+        note="\n".join(said),
+        title=f"Broken: {', '.join(broken) or 'nothing'} ({where})",
+    )
