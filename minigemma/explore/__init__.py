@@ -18,6 +18,7 @@ The frame, for whoever adds one (one file an idea, one function an explorer, a l
 
 from minigemma.explore.attention import attention_heads
 from minigemma.explore.base import Explorer, Reader, Reading, choice, end_at, play, slider, stops, text, toggle
+from minigemma.explore.budget import budget_calculator
 from minigemma.explore.cache import cache_calculator
 from minigemma.explore.layer import layer_player
 from minigemma.explore.lens import logit_lens
@@ -39,6 +40,7 @@ __all__ = [
     "Reading",
     "angle_map",
     "attention_heads",
+    "budget_calculator",
     "cache_calculator",
     "choice",
     "end_at",

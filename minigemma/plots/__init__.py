@@ -25,6 +25,7 @@ from minigemma.plots.moe import (
     router_waterfall,
 )
 from minigemma.plots.parameters import parameter_bars
+from minigemma.plots.picture_cost import budget_work, picture_cost
 from minigemma.plots.places import position_tables, rope2d_angles, rope2d_similarity
 from minigemma.plots.ple import ple_bytes, ple_contribution, ple_parts, ple_row
 from minigemma.plots.reach import answer_by_window, dilution, receptive_field, spread
@@ -59,6 +60,7 @@ __all__ = [
     "attention_view",
     "branch_norms",
     "budget_calculator",
+    "budget_work",
     "budgets",
     "bytes_ladder",
     "cache_calculator",
@@ -102,6 +104,7 @@ __all__ = [
     "patch_grid",
     "patch_numbers",
     "patch_similarity",
+    "picture_cost",
     "ple_along",
     "ple_bytes",
     "ple_contribution",

@@ -87,7 +87,7 @@ def budget_calculator(width: int, height: int, budget: int = 280) -> Figure:
     title += f"{row.patches:,} patches, {row.soft_tokens} soft tokens"
     left, right = figure.subfigures(1, 2, wspace=0.04)  # type: ignore[misc]  # two of them, so an array
     _sizes(style.panel(left, 111, title, "width (pixels)", "height (pixels)"), width, height, row)
-    _table(style.panel(right, (2, 1, 1), frame=False), budget_table(width, height), budget)
+    size_table(style.panel(right, (2, 1, 1), frame=False), budget_table(width, height), budget)
     title = f"budget {budget:,}: every shape"
     _shapes(style.panel(right, (2, 1, 2), title, "width ÷ height", "soft tokens"), width / height, row)
     scale = f"width × {row.width / width:.2g}, height × {row.height / height:.2g}"
@@ -110,7 +110,8 @@ def _sizes(axes: Axes, width: int, height: int, row: Resized) -> None:
         axis.set_major_locator(style.MaxNLocator(5, integer=True))
 
 
-def _table(axes: Axes, table: Sequence[Resized], budget: int) -> None:
+def size_table(axes: Axes, table: Sequence[Resized], budget: int) -> None:
+    """What becomes of a picture under every budget, the chosen one marked."""
     axes.set_axis_off()
     lines = [[f"{r.budget:,}", f"{r.width:,} × {r.height:,}", f"{r.patches:,}", f"{r.soft_tokens:,}"] for r in table]
     names, widths = ["budget", "pixels", "patches", "tokens"], [0.2, 0.37, 0.23, 0.2]

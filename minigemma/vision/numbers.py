@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigemma.config import VisionConfig
+from minigemma.config import GLOBAL, Config, VisionConfig
 from minigemma.errors import InputError
+from minigemma.numbers import BFLOAT16, kv_cache_bytes
 from minigemma.rope import rotation_frequencies
 from minigemma.vision.resize import BUDGETS, PATCH, POOL, size_for_budget
 
@@ -46,6 +47,38 @@ def soft_tokens_by_shape(ratios: np.ndarray, budget: int = 280) -> np.ndarray:
     side = 10_000  # pixels along the longer side
     sizes = [(round(side / max(r, 1)), round(side * min(r, 1))) for r in map(float, ratios)]  # (height, width)
     return np.array([budget_table(w, h, [budget])[0].soft_tokens for h, w in sizes])
+
+
+class Work(NamedTuple):
+    """Multiplications and additions of the image encoder for one picture."""
+
+    linear: int  # matrices: grows with the patches
+    attention: int  # every patch with every patch: grows with their square
+
+
+def encoder_work(patches: int, config: VisionConfig) -> Work:
+    """What the vision tower computes for a picture of so many patches.
+
+    2 operations a weight and patch (q, k, v, o, three of the feed-forward, the patch embedding), and 4 a pair of
+    patches and coordinate of the heads: scores, weighted values. Norms and softmax are left out: they are few.
+    """
+    heads = config.num_attention_heads * config.head_dim
+    layer = 4 * config.hidden_size * heads + 3 * config.hidden_size * config.intermediate_size
+    weights = config.num_hidden_layers * layer + 3 * config.patch_size**2 * config.hidden_size
+    return Work(2 * patches * weights, 4 * patches**2 * heads * config.num_hidden_layers)
+
+
+class Kept(NamedTuple):
+    """Bytes of the KV cache that a picture's soft tokens take."""
+
+    at_first: float  # all layers, while the picture is in every window
+    for_good: float  # global layers alone: as long as the conversation lasts
+
+
+def picture_cache(soft_tokens: int, config: Config, bytes_per_number: float = BFLOAT16) -> Kept:
+    """What a picture adds to the decoder's cache; a local layer keeps at most its window."""
+    layers = kv_cache_bytes(config.text, soft_tokens, bytes_per_number)
+    return Kept(sum(layers.values()), layers[GLOBAL])
 
 
 def rotation_angles(positions: np.ndarray, config: VisionConfig) -> np.ndarray:
