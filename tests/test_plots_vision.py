@@ -33,6 +33,8 @@ PICTURES = {
     "patch_attention": lambda: plots.patch_attention(PHOTO, POSITIONS, PATTERN, (4, 5)),
     "patch_attention, one row": lambda: plots.patch_attention(PHOTO, POSITIONS, PATTERN[0, 7], 7, heads=()),
     "patch_similarity": lambda: plots.patch_similarity(PATCHES, POSITIONS, 10, PHOTO),
+    "patch_view": lambda: plots.patch_view(PHOTO, POSITIONS, PATTERN[0, 7], (4, 5), CONFIG, "head 0", "A note."),
+    "patch_padding": lambda: plots.patch_padding(),
     "soft_token_grid": lambda: plots.soft_token_grid(PHOTO, POSITIONS, token=3),
     "soft_token_grid, values": lambda: plots.soft_token_grid(PHOTO, POSITIONS, np.arange(n), label="norm"),
     "soft_token_attention": lambda: plots.soft_token_attention(PHOTO, POSITIONS, RNG.random((3, n)), ["a", "$b", "\n"]),
@@ -80,6 +82,22 @@ def test_attention_lands_on_its_patch():
     assert np.unravel_index(values.argmax(), values.shape) == (y, x)
 
 
+def test_a_view_shows_the_row_given_and_the_rotation():
+    row = np.zeros(N, np.float32)
+    row[23] = 1
+    axes = plots.patch_view(PHOTO, POSITIONS, row, 5, CONFIG).axes
+    looked, alike = (np.asarray(axes[i].images[1].get_array()) for i in (1, 2))
+    assert np.unravel_index(looked.argmax(), looked.shape) == tuple(POSITIONS[23])[::-1]
+    assert np.unravel_index(alike.argmax(), alike.shape) == tuple(POSITIONS[5])[::-1]
+    np.testing.assert_allclose(alike.max(), 1)
+
+
+def test_padding_is_no_key_for_anybody():
+    lists, mask = (np.asarray(axes.images[0].get_array()) for axes in plots.patch_padding(((2, 2), (3, 1)), 1).axes)
+    assert lists.tolist() == [[1, 1, 1, 1], [1, 1, 1, 0]]
+    assert mask.tolist() == [[1, 1, 1, 0]] * 4
+
+
 def test_soft_tokens_land_on_their_cells():
     weights = np.zeros(n)
     weights[14] = 1
@@ -115,6 +133,8 @@ def test_what_does_not_fit_is_named():
         lambda: plots.patch_attention(PHOTO, POSITIONS, PATTERN[:, :, :-1], 0),
         lambda: plots.patch_attention(PHOTO, POSITIONS, PATTERN, (400, 5)),
         lambda: plots.patch_similarity(PATCHES, POSITIONS, N, PHOTO),
+        lambda: plots.patch_view(PHOTO, POSITIONS, PATTERN[0], 7, CONFIG),
+        lambda: plots.patch_padding(shown=3),
         lambda: plots.patch_similarity(PATCHES[1:], POSITIONS, 0, PHOTO),
         lambda: plots.soft_token_grid(PHOTO, POSITIONS, np.arange(n + 1)),
         lambda: plots.soft_token_attention(PHOTO, POSITIONS, np.ones(n - 1)),

@@ -22,6 +22,7 @@ from minigemma.explore.budget import budget_calculator
 from minigemma.explore.cache import cache_calculator
 from minigemma.explore.layer import layer_player
 from minigemma.explore.lens import logit_lens
+from minigemma.explore.patches import patch_viewer
 from minigemma.explore.ple import ple_switches, ple_vectors
 from minigemma.explore.rope import angle_map, rotation_clocks
 from minigemma.explore.router import router_player
@@ -49,6 +50,7 @@ __all__ = [
     "logit_lens",
     "moving_window",
     "picture_upload",
+    "patch_viewer",
     "play",
     "ple_switches",
     "ple_vectors",
