@@ -68,12 +68,15 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def opened():
-    """A page of a new browser; ``page.errors`` collects what went wrong, ``page.outside`` what it asked others for."""
+def opened(*flags: str):
+    """A page of a new browser; ``page.errors`` collects what went wrong, ``page.outside`` what it asked others for.
+
+    flags: more of them for the browser.
+    """
     from playwright.sync_api import sync_playwright  # not among what the other tests need
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS.split(), *flags])
         page = browser.new_context(viewport={"width": 1200, "height": 1000}).new_page()
         page.errors, page.outside = [], []
 

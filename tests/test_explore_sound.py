@@ -12,7 +12,7 @@ from explore_models import letter_model, move_everything
 from scipy.io import wavfile
 
 from minigemma.errors import InputError
-from minigemma.explore import sound_lengths, sound_viewer
+from minigemma.explore import conformer_heads, sound_lengths, sound_viewer
 
 TONE = np.sin(np.arange(8000) / 3).astype(np.float32)
 
@@ -45,17 +45,17 @@ def test_every_control_moves(model):
 
 
 def test_a_moment_stays_when_one_follows_tokens_and_ends_fit_the_sound(model):
-    explorer = sound_viewer(model, tone=(TONE, 16_000))
+    late = np.where(np.abs(np.arange(8000) - 6400) < 160, TONE, 0)
+    explorer = sound_viewer(model, late=(late, 16_000))
     at, follow = explorer.controls["at"], explorer.controls["follow"]
     at.value = 40
     follow.index = 1
     assert (at.value, at.description) == (10, "soft token")
     follow.index = 0
     assert (at.value, at.description) == (40, "frame")
-    at.value = at.max
-    explorer.controls["sound"].index = 2
+    explorer.controls["sound"].label = "late"
     assert at.max == 48  # 8,000 samples are 49 frames
-    assert at.value == 48
+    assert 39 <= at.value <= 41  # where it is loudest
     assert explorer.message.value == ""
 
 
@@ -118,3 +118,13 @@ def test_a_model_without_ears_says_so():
 
 def test_lengths_move():
     assert move_everything(sound_lengths()) == 3
+
+
+def test_every_control_of_the_conformers_heads_moves(model):
+    explorer = conformer_heads(model, tone=(TONE, 16_000))
+    assert move_everything(explorer) >= 6
+    explorer.controls["token"].value = explorer.controls["token"].max
+    explorer.controls["sound"].label = "tone"
+    assert explorer.controls["token"].value == 12  # 49 frames are 13 soft tokens; the end stays the end
+    give(explorer, "odd.wav", b"no sound")
+    assert "not a WAV file" in explorer.message.value

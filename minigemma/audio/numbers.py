@@ -15,6 +15,7 @@ from minigemma.audio.subsampling import soft_token_count, token_frames
 from minigemma.audio.waveform import LONGEST, SAMPLE_RATE
 from minigemma.config import AudioConfig
 from minigemma.errors import InputError
+from minigemma.ops import soft_cap, softmax
 
 TOKEN_SECONDS = 4 * HOP / SAMPLE_RATE  # from one soft token to the next: 0.04 s
 
@@ -100,3 +101,24 @@ def scores_by_distance(distance: np.ndarray, tokens: int, config: AudioConfig) -
     """A trace's ``attention.distance`` (H, B, C, R) as (T, H, distances): what being 0, 1, … 11 tokens back adds."""
     flat = distance.reshape(len(distance), -1, distance.shape[-1])[:, :tokens]  # (H, T, R), row r is distance R - 1 - r
     return flat[:, :, ::-1][:, :, : reach(config)[0]].swapaxes(0, 1)
+
+
+class QueryScores(NamedTuple):
+    """One query of one head: what it finds in each key that it sees, from its own token (distance 0) back."""
+
+    distance: np.ndarray  # (n,) 0, 1, …, at most 11
+    content: np.ndarray  # (n,) query · key
+    by_distance: np.ndarray  # (n,) query · what the distance stands for
+    capped: np.ndarray  # (n,) their sum, between ±50
+    weights: np.ndarray  # (n,) softmax of these
+
+
+def query_scores(content: np.ndarray, shifted: np.ndarray, head: int, token: int, config: AudioConfig) -> QueryScores:
+    """A query's scores from a trace: ``attention.content`` and ``.distance_shifted``, both (H, B, C, S)."""
+    past, _ = reach(config)
+    block, i = divmod(token, config.attention_chunk_size)
+    distance = np.arange(min(token + 1, past))
+    at = (head, block, i, i + past - distance)
+    found = content[at], shifted[at]
+    capped = soft_cap(found[0] + found[1], config.attention_logit_cap)
+    return QueryScores(distance, *found, capped, softmax(capped))

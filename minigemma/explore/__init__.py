@@ -29,7 +29,7 @@ from minigemma.explore.router import router_player
 from minigemma.explore.sampler import sampler
 from minigemma.explore.senses import three_senses
 from minigemma.explore.sharing import key_readers, sharing_layers
-from minigemma.explore.sound import sound_lengths, sound_viewer
+from minigemma.explore.sound import conformer_heads, sound_lengths, sound_viewer
 from minigemma.explore.source import source
 from minigemma.explore.upload import picture_upload
 from minigemma.explore.whatif import what_if, what_if_picture
@@ -44,6 +44,7 @@ __all__ = [
     "budget_calculator",
     "cache_calculator",
     "choice",
+    "conformer_heads",
     "end_at",
     "key_readers",
     "layer_player",

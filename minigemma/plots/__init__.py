@@ -6,6 +6,7 @@ from minigemma.plots.budgets import budget_calculator, budgets, patch_grid, patc
 from minigemma.plots.cache import cache_contents, key_value_residual, prefill_decode, storage_tiles
 from minigemma.plots.cache_size import bytes_ladder, cache_calculator, cache_growth, kv_cache_bytes
 from minigemma.plots.conformer import chunk_mask, conformer_path, relative_bias, relative_shift, sound_reach
+from minigemma.plots.conformer_view import sound_head, sound_spread
 from minigemma.plots.decoding import decode_times, token_path
 from minigemma.plots.generations import key_against_value, value_sizes
 from minigemma.plots.heads import head_habits
@@ -140,8 +141,10 @@ __all__ = [
     "soft_token_grid",
     "soft_token_readers",
     "sound_attention",
+    "sound_head",
     "sound_reach",
     "sound_shapes",
+    "sound_spread",
     "source_map",
     "spread",
     "storage_tiles",

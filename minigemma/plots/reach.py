@@ -100,7 +100,7 @@ def spread(
     image = style.heatmap(axes, np.where(change > 0, change, np.nan), style.scaled(change, "log"))
     style.colour_bar(figure, image, axes, "relative change", extend="min")
     ends = np.minimum(changed + np.array(reach), T) - 0.5
-    axes.step([ends[0], *ends], [-0.5, *np.arange(0.5, L)], where="pre", color=style.INK, linewidth=2, clip_on=False)
+    axes.step([ends[0], *ends], [-0.5, *np.arange(0.5, L)], where="post", color=style.INK, linewidth=2, clip_on=False)
     for i, spec in enumerate(schedule):
         axes.plot(
             -0.012, i, "s", color=style.kind_colour(spec.kind, spec.shares_kv), markersize=11, clip_on=False,
