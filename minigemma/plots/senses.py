@@ -46,14 +46,15 @@ def senses_view(
     figure = style.canvas(11.5, 6.6)
     grid = figure.add_gridspec(2, 1, height_ratios=(1, 1.55))
     _strip(style.panel(figure, grid[0], "", "position", "attention weight"), weights, kinds, query)
-    parts = grid[1].subgridspec(1, 3, width_ratios=(1.1, 1.15, 0.8))
+    ratios = [1.1] * (positions is not None) + [1.15] * (mel is not None) + [0.8]
+    parts = iter(grid[1].subgridspec(1, len(ratios), width_ratios=ratios))
     share = {name: f"{weights[kinds == name].sum():.0%} on" for name in SOURCE}
     if positions is not None:
-        axes = style.panel(figure, parts[0], f"{share['image']} the picture", COLUMNS, ROWS, frame=False)
+        axes = style.panel(figure, next(parts), f"{share['image']} the picture", COLUMNS, ROWS, frame=False)
         _picture(axes, weights[kinds == "image"], image, positions)
     if mel is not None:
-        _sound(figure, parts[1], weights[kinds == "audio"], mel, f"{share['audio']} the sound")
-    axes = style.panel(figure, parts[2], f"{share['text']} words and marks", "attention weight")
+        _sound(figure, next(parts), weights[kinds == "audio"], mel, f"{share['audio']} the sound")
+    axes = style.panel(figure, next(parts), f"{share['text']} words and marks", "attention weight")
     _words(axes, weights, tokens, np.flatnonzero(kinds == "text"))
     style.headline(figure, title, style.patches(**{name: SOURCE[name] for name in SOURCE if name in kinds}), columns=3)
     return figure
