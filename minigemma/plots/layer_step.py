@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter, LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, NullLocator
 
 from minigemma.errors import InputError
 from minigemma.layer_steps import Step
@@ -116,7 +116,7 @@ def _sizes(axes: Axes, steps: Sequence[Step], at: int) -> None:
     axes.set_yscale("log")
     axes.set_ylim(sizes.min() / 3, sizes.max() * 3)
     axes.yaxis.set_major_locator(LogLocator(numticks=4))
-    axes.yaxis.set_major_formatter(LogFormatter())
+    axes.yaxis.set_major_formatter(style.PlainLog())
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set_xlim(-0.5, len(steps) - 0.5)
     spans = [(a, b) for a, b in spans if b - a > 2]  # only these have room for their names

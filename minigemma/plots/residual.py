@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
 
 from minigemma.errors import InputError
 from minigemma.interleaving import LayerSpec
@@ -66,7 +65,7 @@ def rms_depth(
         )
     axes.set_yscale("log")
     for put in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-        put(LogFormatter(minor_thresholds=(1.5, 0.5)))  # 2 and 3, not 2 × 10⁰
+        put(style.PlainLog(minor_thresholds=(1.5, 0.5)))  # 2 and 3, not 2 × 10⁰
     axes.set_xlim(-0.5, max(map(len, streams.values())) - 0.5)
     style.whole_ticks(axes.xaxis)
     style.legend(axes)

@@ -19,7 +19,7 @@ from matplotlib.collections import PatchCollection
 from matplotlib.colors import Colormap, Normalize, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogFormatter, MaxNLocator
 from PIL import Image
 
 from minigemma.config import GLOBAL, Config, TextConfig
@@ -228,6 +228,13 @@ def printable(token: Any, longest: int = 12) -> str:
 def whole_ticks(axis: Any) -> None:
     """Whole numbers only along this axis (``axes.xaxis`` or ``axes.yaxis``)."""
     axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+class PlainLog(LogFormatter):
+    """Ticks of a logarithmic axis as people write them: 0.1, 1, 2, 3, 10."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:g}" if super().__call__(x, pos) else ""
 
 
 def token_ticks(axes: Axes, tokens: Sequence | None, which: str = "x", inches: float = 4.5, longest: int = 12) -> str:
