@@ -33,14 +33,16 @@ class Checkpoint(Mapping[str, np.ndarray]):
     """A directory of safetensors: ``checkpoint[name]`` is a read-only float32 array under the hub's name.
 
     memory: how many bytes of widened weight stay resident: "2GB", a number, "all", or None: as the machine allows, and
-    ``memory_note`` says what was decided. A tensor stays once it has been widened while there is room. (Dropping the
-    one unused for longest would be worse: layers are visited in a circle, and each would go just before its turn.)
+    ``memory_note`` says what was decided. A tensor stays once it has been widened while there is room, the matrix of a
+    product from its second use on. (Dropping the one unused for longest would be worse: layers are visited in a circle,
+    and each would go just before its turn.)
     """
 
     def __init__(self, directory: str | Path, memory: str | int | None = None):
         self.directory = Path(directory)
         self._place = find_tensors(self.directory)
         self._resident: dict[Hashable, np.ndarray] = {}
+        self._used: set[Hashable] = set()  # matrices that a product has asked for
         self._scratch = Scratch()
         self.resident_bytes = 0
         self.whole_bytes = sum(4 * self._entry(name).size for name in self if not name.endswith(_LOOKED_UP))
@@ -94,21 +96,23 @@ class Checkpoint(Mapping[str, np.ndarray]):
     def product(self, x: np.ndarray, name: str, i: int | None = None) -> np.ndarray:
         """``x @ checkpoint[name].T``, or with ``matrix(name, i)``: x (T, in) -> (T, out).
 
-        A matrix that is not kept is widened a tile at a time, which is used while it is in the processor's cache:
-        a whole one would go out to memory and come back.
+        A matrix that does not stay is widened a tile at a time, which is used while it is in the processor's cache:
+        a whole one would go out to memory and come back. The first time it does not stay in any case: to take memory
+        costs more than to widen once more, and a program that runs one forward pass never needs it.
         """
         key, shape = (name, self.shape(name)) if i is None else ((name, i), self.shape(name)[1:])
-        kept = key in self._resident or self._has_room(key, 4 * math.prod(shape))
-        if len(x) == 1 and not kept and self._entry(name).dtype == "BF16":
-            file, stored = self._place[name]
-            raw = file.flat(stored) if i is None else file.flat(stored, i, i + 1)
-            return matrix_vector(raw.reshape(shape), x[0], self._scratch)[None]
+        stays = key in self._resident or (key in self._used and self._has_room(key, 4 * math.prod(shape)))
+        self._used.add(key)
+        if stays:
+            return linear(x, self[name] if i is None else self.matrix(name, i))
+        file, stored = self._place[name]
+        flat = file.flat(stored) if i is None else file.flat(stored, i, i + 1)
+        if len(x) == 1 and flat.dtype == np.uint16:
+            return matrix_vector(flat.reshape(shape), x[0], self._scratch)[None]
         if i is not None:  # an expert is small
-            return linear(x, self.matrix(name, i))
-        if kept:
-            return linear(x, self[name])
+            return linear(x, _float32(flat, self._scratch).reshape(shape))
         y = np.empty((len(x), shape[0]), np.float32)
-        for rows, tile in self.tiles(name):
+        for rows, tile in self._passing(name):
             y[:, rows] = linear(x, tile)
         return y
 
@@ -122,7 +126,11 @@ class Checkpoint(Mapping[str, np.ndarray]):
             whole = self[name]
             yield from ((rows, whole[rows]) for rows in cuts(shape, rows_per_tile or len(whole)))
             return
-        file, stored = self._place[name]
+        yield from self._passing(name, rows_per_tile)
+
+    def _passing(self, name: str, rows_per_tile: int | None = None) -> Iterator[tuple[slice, np.ndarray]]:
+        """Tiles in memory that is used again."""
+        (file, stored), shape = self._place[name], self.shape(name)
         for rows in cuts(shape, rows_per_tile):
             flat = file.flat(stored, rows.start, rows.stop)
             yield rows, _read_only(_float32(flat, self._scratch).reshape(-1, *shape[1:]))

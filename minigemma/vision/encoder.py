@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigemma.attention import SCORES_AT_ONCE, Rotation, attend
+from minigemma.attention import Rotation, attend
 from minigemma.checkpoint import Weights
 from minigemma.config import VisionConfig
 from minigemma.errors import InputError
@@ -37,6 +37,8 @@ from minigemma.ops import clipped_linear, gelu, linear, rms_norm
 from minigemma.rope import rotate, rotation_frequencies, rotation_table
 from minigemma.trace import Watch, unwatched
 from minigemma.vision.pooling import pool_patches, standardise
+
+SCORES_AT_ONCE = 2**20  # 4 MB, which stay in the processor's cache from the product to the exponential and back
 
 
 def encode(
@@ -141,7 +143,7 @@ def self_attention(
 def look_everywhere(queries: np.ndarray, keys: np.ndarray, values: np.ndarray, watch: Watch = unwatched) -> np.ndarray:
     """Each patch's weighted mean of all patches' values: three (N, H, K) -> (N, H, K). ``attend`` without a mask.
 
-    One head and a block of queries at a time: whole matrices for BLAS, and never more than 16 MB of scores.
+    One head and a block of queries at a time: whole matrices for BLAS, and never more than 4 MB of scores.
     """
     N, H, _ = queries.shape
     if watch.wants("pattern") or watch.wants("scores"):
