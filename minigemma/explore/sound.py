@@ -88,7 +88,7 @@ def conformer_heads(model: Gemma4, layer: int = 0, head: int = 0, **sounds: Any)
         pattern = trace[f"{name}pattern"][head]  # (T, T)
         scores = query_scores(trace[f"{name}content"], trace[f"{name}distance_shifted"], head, token, config)
         title = f"Layer {layer}, head {head}"
-        return plots.sound_head(sound.mel, pattern, scores, token, config, title=title)
+        return plots.sound_head(sound.mel, pattern, scores, token, config, title=title, note=sound.note)
 
     controls = {
         "sound": control,

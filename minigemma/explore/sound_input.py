@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import warnings
+import wave
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
-from scipy.io import wavfile
 
 from minigemma.audio.mel import log_mel
 from minigemma.audio.waveform import SAMPLE_RATE, prepare
@@ -59,10 +59,13 @@ class Sound:
     def wav(self) -> bytes:
         """The sound as the model hears it, as a WAV file to be played; empty if the source is no sound."""
         try:
-            samples, file = np.clip(self.waveform, -1, 1) * 32767, io.BytesIO()
+            samples = (np.clip(self.waveform, -1, 1) * 32767).astype("<i2")
         except InputError:
             return b""
-        wavfile.write(file, SAMPLE_RATE, samples.astype(np.int16))
+        file = io.BytesIO()
+        with wave.open(file, "wb") as out:
+            out.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))  # channels, bytes a sample, Hz
+            out.writeframes(samples.tobytes())
         return file.getvalue()
 
 

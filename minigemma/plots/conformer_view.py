@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from minigemma.audio.naive import visible
 from minigemma.audio.numbers import QueryScores, layer_reach
 from minigemma.config import AudioConfig
 from minigemma.errors import InputError
 from minigemma.plots import style
-from minigemma.plots.timeline import FRAME, TOKEN, draw_mel, outline, pitch_ticks
+from minigemma.plots.timeline import TOKEN, draw_mel, outline, pitch_ticks
 
 HERE = style.IMAGE_TOKEN
+MOST = 100  # soft tokens shown around the query: 4 s
 
 
 def sound_head(
@@ -23,50 +23,64 @@ def sound_head(
     config: AudioConfig | None = None,
     *,
     title: str = "",
+    note: str = "",
 ) -> Figure:
     """One head over the whole sound, and one of its queries: whom it sees, what it finds there, what it takes.
 
-    mel (frames, bins), pattern (T, T), scores: of ``audio.numbers.query_scores``.
+    mel (frames, bins), pattern (T, T), scores: of ``audio.numbers.query_scores``. Of a long sound 4 s
+    around the query are shown.
     """
     config = config or AudioConfig()
-    tokens, chunk, past = len(pattern), config.attention_chunk_size, config.attention_context_left - 1
+    tokens = len(pattern)
     if not 0 <= token < tokens:
         raise InputError(f"token {token} of a sound with {tokens} soft tokens; expected 0 to {tokens - 1}")
-    keys = token - scores.distance
-    figure = style.Picture(figsize=(11.2, 7.6), dpi=100, facecolor="white")
-    axes = style.panel(figure, (0.95, 5.75, 4.9, 1.4), title, y="kHz, mel scale", frame=False)
+    span = ((token - scores.distance.max() - 0.5) * TOKEN, (token + 0.5) * TOKEN)  # of its keys
+    figure = style.Picture(figsize=(11.2, 7.75), dpi=100, facecolor="white")
+    axes = style.panel(figure, (0.95, 5.88, 4.9, 1.4), title, y="kHz, mel scale", frame=False)
     draw_mel(axes, mel)
     axes.set_yticks(*(part[1::2] for part in pitch_ticks()))
     axes.tick_params(labelbottom=False)
-    span = ((keys.min() - 0.5) * TOKEN, -0.5, (keys.max() - keys.min() + 1) * TOKEN, mel.shape[1])
-    axes.add_patch(outline(*span[:2], *span[2:], edgecolor="white", lw=1.5, ls="--"))
+    axes.add_patch(outline(span[0], -0.5, span[1] - span[0], mel.shape[1], edgecolor="white", lw=1.5, ls="--"))
     axes.add_patch(outline((token - 0.5) * TOKEN, -0.5, TOKEN, mel.shape[1], edgecolor=HERE, lw=2))
 
-    below = style.panel(figure, (0.95, 0.65, 4.9, 4.9), "", "key (s)", "query (s)", frame=False)
+    shown = _pattern(figure, pattern, token, span, config)
+    axes.set_xlim(shown)
+    if tokens > MOST:
+        note = f"{MOST} of {tokens} soft tokens are shown. {note}"
+    _query(figure, scores, token)
+    if note:
+        figure.text(0.01, 0.01, note, fontsize=style.SMALL, color=style.MUTED)
+    return figure
+
+
+def _pattern(figure: Figure, pattern: np.ndarray, token: int, keys: tuple, config: AudioConfig) -> tuple[float, float]:
+    """The pattern with its blocks, and the query's keys (from, to) in it; returns the seconds shown."""
+    tokens, chunk, past = len(pattern), config.attention_chunk_size, config.attention_context_left - 1
+    first = max(0, min(token - MOST // 2, tokens - MOST))
+    axes = style.panel(figure, (0.95, 0.78, 4.9, 4.9), "", "key (s)", "query (s)", frame=False)
+    back = np.arange(tokens)[:, None] - np.arange(tokens)  # from query to key
     edge = (-TOKEN / 2, (tokens - 0.5) * TOKEN)
-    drawn = np.where(visible(tokens, config), pattern, np.nan)
-    image = style.heatmap(below, drawn, style.scaled(pattern, "sqrt"), extent=(*edge, *edge[::-1]))
-    for start in range(0, tokens, chunk):
+    drawn = np.where((back >= 0) & (back < past), pattern, np.nan)
+    image = style.heatmap(axes, drawn, style.scaled(pattern, "sqrt"), extent=(*edge, *edge[::-1]))
+    for start in range(first // chunk * chunk, min(first + MOST, tokens), chunk):
         height = (min(start + chunk, tokens) - start) * TOKEN
         corner = ((start - past - 0.5) * TOKEN, (start - 0.5) * TOKEN)
-        below.add_patch(outline(*corner, (past + chunk) * TOKEN, height, edgecolor=style.MUTED, lw=0.8))
-    below.add_patch(outline((keys.min() - 0.5) * TOKEN, (token - 0.5) * TOKEN, span[2], TOKEN, edgecolor=HERE, lw=2))
-    for part in (axes, below):
-        part.set_xlim(edge[0], max(edge[1], (len(mel) - 0.5) * FRAME))
-    below.set_ylim(edge[::-1])
+        axes.add_patch(outline(*corner, (past + chunk) * TOKEN, height, edgecolor=style.MUTED, lw=0.8))
+    axes.add_patch(outline(keys[0], (token - 0.5) * TOKEN, keys[1] - keys[0], TOKEN, edgecolor=HERE, lw=2))
+    shown = ((first - 0.5) * TOKEN, (min(first + MOST, tokens) - 0.5) * TOKEN)
+    axes.set(xlim=shown, ylim=shown[::-1])
     wide, tall = figure.get_size_inches()
-    bar = figure.colorbar(image, cax=figure.add_axes((6.0 / wide, 0.65 / tall, 0.14 / wide, 4.9 / tall)))
+    bar = figure.colorbar(image, cax=figure.add_axes((6.0 / wide, 0.78 / tall, 0.14 / wide, 4.9 / tall)))
     bar.set_label("attention weight", fontsize=style.TEXT, color=style.INK)
     bar.ax.tick_params(labelsize=style.SMALL, color=style.MUTED, labelcolor=style.INK)
     bar.outline.set_visible(False)  # type: ignore[operator]
-    _query(figure, scores, token)
-    return figure
+    return shown
 
 
 def _query(figure: Figure, scores: QueryScores, token: int) -> None:
     """Right column: the two parts of the scores, and the weights, by distance."""
     back = scores.distance
-    top = style.panel(figure, (7.6, 4.0, 3.4, 3.15), f"Query {token}: scores", y="score")
+    top = style.panel(figure, (7.6, 4.13, 3.4, 3.15), f"Query {token}: scores", y="score")
     top.bar(back - 0.2, scores.content, width=0.4, color=style.ACTIVATIONS, label="found in the key")
     top.bar(back + 0.2, scores.by_distance, width=0.4, color=style.WEIGHTS, label="found in the distance")
     top.plot(back, scores.capped, "o", color=style.INK, markersize=4, label="sum, capped")
@@ -74,7 +88,7 @@ def _query(figure: Figure, scores: QueryScores, token: int) -> None:
     low, high = top.get_ylim()
     top.set_ylim(low, high + 0.45 * (high - low))
     style.legend(top, loc="upper right")
-    below = style.panel(figure, (7.6, 0.65, 3.4, 2.5), "weights", "tokens back (40 ms each)", "weight")
+    below = style.panel(figure, (7.6, 0.78, 3.4, 2.5), "weights", "tokens back (40 ms each)", "weight")
     below.bar(back, scores.weights, width=0.7, color=HERE)
     below.set_ylim(0, 1)
     for part in (top, below):
@@ -95,7 +109,9 @@ def sound_spread(change: np.ndarray, changed: int, config: AudioConfig | None = 
     image = style.heatmap(axes, np.where(change > 0, change, np.nan), style.scaled(change, "log"))
     style.colour_bar(figure, image, axes, "relative change", extend="min")
     ends = np.minimum(changed + reach * np.arange(rows), tokens - 1) + 0.5
-    axes.step([ends[0], *ends], [-0.5, *np.arange(0.5, rows)], where="post", color=style.INK, linewidth=2, clip_on=False)
+    axes.step(
+        [ends[0], *ends], [-0.5, *np.arange(0.5, rows)], where="post", color=style.INK, linewidth=2, clip_on=False
+    )
     axes.axvline(changed - 0.5, color=style.INK, linewidth=2)
     axes.set_yticks(range(rows), ["input", *map(str, range(1, rows))])
     axes.set(xlim=(-0.5, tokens - 0.5), ylim=(rows - 0.5, -0.5))
