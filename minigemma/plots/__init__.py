@@ -16,6 +16,7 @@ from minigemma.plots.lens import logit_lens, next_tokens, soft_cap_curve
 from minigemma.plots.lens_layers import lens_by_layer, lens_ranks
 from minigemma.plots.looking import patch_attention, patch_similarity
 from minigemma.plots.mel import frame_stages, mel_filter_bank
+from minigemma.plots.model_map import model_map
 from minigemma.plots.moe import (
     active_parameters,
     branch_norms,
@@ -99,6 +100,7 @@ __all__ = [
     "loss_by_source",
     "mask_pair",
     "mel_filter_bank",
+    "model_map",
     "next_tokens",
     "pair_ruler",
     "parameter_bars",
