@@ -118,13 +118,14 @@ def changed(model: Gemma4, *names: str) -> Changed:
 
 def differences(right: Mapping[str, np.ndarray], wrong: Mapping[str, np.ndarray]) -> dict[str, float]:
     """Relative difference of every tensor that both traces hold, in the order they were made; inf for another shape."""
-    return {name: _difference(right[name], wrong[name]) for name in right if name in wrong}
+    return {name: difference(right[name], wrong[name]) for name in right if name in wrong}
 
 
-def _difference(right: np.ndarray, wrong: np.ndarray) -> float:
+def difference(right: np.ndarray, wrong: np.ndarray) -> float:
+    """Relative difference of two tensors; scores count where they are finite, which must be the same places."""
     if right.shape != wrong.shape or not np.array_equal(np.isfinite(right), np.isfinite(wrong)):
         return np.inf
-    seen = np.isfinite(right)  # scores are -inf where a query may not look
+    seen = np.isfinite(right)
     return relative_error(wrong[seen], right[seen])
 
 

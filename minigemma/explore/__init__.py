@@ -32,6 +32,7 @@ from minigemma.explore.sharing import key_readers, sharing_layers
 from minigemma.explore.sound import conformer_heads, sound_lengths, sound_viewer
 from minigemma.explore.source import source
 from minigemma.explore.upload import picture_upload
+from minigemma.explore.validation import error_growth
 from minigemma.explore.whatif import what_if, what_if_picture
 from minigemma.explore.window import moving_window, window_masks
 
@@ -46,12 +47,13 @@ __all__ = [
     "choice",
     "conformer_heads",
     "end_at",
+    "error_growth",
     "key_readers",
     "layer_player",
     "logit_lens",
     "moving_window",
-    "picture_upload",
     "patch_viewer",
+    "picture_upload",
     "play",
     "ple_switches",
     "ple_vectors",
