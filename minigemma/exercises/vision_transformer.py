@@ -70,7 +70,7 @@ def check_clipped(function: Callable[..., np.ndarray]) -> Verdict:
     x, W = (3 * rng.normal(size=(5, 4))).astype(np.float32), rng.normal(size=(3, 4)).astype(np.float32)
     bounds = {"input_min": -2.0, "input_max": 2.5, "output_min": -1.5, "output_max": 3.0}
     lo, hi, out_lo, out_hi = bounds.values()
-    right = clipped_linear(x, {"linear.weight": W, **{name: np.float32(b) for name, b in bounds.items()}})
+    right = clipped_linear(x, {"linear.weight": W, **{name: np.array(b, np.float32) for name, b in bounds.items()}})
     mistakes = [
         (x @ W.T, "Nothing is clamped."),
         (np.clip(x, lo, hi) @ W.T, "The output is not clamped."),
