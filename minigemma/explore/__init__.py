@@ -30,6 +30,7 @@ from minigemma.explore.sampler import sampler
 from minigemma.explore.senses import three_senses
 from minigemma.explore.sharing import key_readers, sharing_layers
 from minigemma.explore.sound import conformer_heads, sound_lengths, sound_viewer
+from minigemma.explore.sound_input import sound_choice
 from minigemma.explore.source import source
 from minigemma.explore.upload import picture_upload
 from minigemma.explore.validation import error_growth
@@ -62,6 +63,7 @@ __all__ = [
     "sampler",
     "sharing_layers",
     "slider",
+    "sound_choice",
     "sound_lengths",
     "sound_viewer",
     "source",
