@@ -36,12 +36,12 @@ SMALL = Sizes(short=16, long=48, decoded=4, image=16, sound=2, near=64, far=256,
 
 
 class Task(NamedTuple):
-    """A method of a side, its size, how many times; warm: once before, and not counted."""
+    """A method of a side, its size, how many times; warm: how many times before, not counted."""
 
     name: str
     size: int
     times: int
-    warm: bool = True
+    warm: int = 1
 
     @property
     def label(self) -> str:
@@ -50,7 +50,7 @@ class Task(NamedTuple):
 
 @dataclass(frozen=True)
 class Visit:
-    """One process: which side ("ours", "bfloat16", "float32", "machine", "disk"), on which twin, doing what."""
+    """One process: which side (of sides.py), on which twin, doing what."""
 
     side: str
     tasks: tuple[Task, ...]
@@ -62,12 +62,12 @@ class Visit:
 def visits(sizes: Sizes, config: Config) -> dict[str, Visit]:
     """Every visit by name, in the order of a round."""
     n = sizes
-    read = (Task("prefill", n.short, 3), Task("prefill", n.long, 3), Task("decode", n.short, n.decoded))
-    towers = (Task("image", n.image, 2), Task("sound", n.sound, 3))
-    fresh = (Task("prefill", n.short, 1, False),)
+    read = (Task("prefill", n.short, 3, 2), Task("prefill", n.long, 3), Task("decode", n.short, n.decoded))
+    sound, fresh = Task("sound", n.sound, 3), (Task("prefill", n.short, 1, 0),)
+    towers = (Task("image", n.image, 1), sound)
     large = {}
     for variant in ("26B-A4B", "31B"):
-        large[f"{variant} pass"] = Visit("ours", (Task("prefill", n.once, 1, False),), "1GB", variant, True)
+        large[f"{variant} pass"] = Visit("ours", (Task("prefill", n.once, 1, 0),), "1GB", variant, True)
         large[f"{variant} file"] = Visit("disk", (), None, variant, True)
     return {
         "machine": Visit(
@@ -82,8 +82,11 @@ def visits(sizes: Sizes, config: Config) -> dict[str, Visit]:
         "streaming": Visit("ours", read, "500MB"),
         "float32": Visit("float32", read),
         "towers": Visit("ours", towers, "all"),
-        "towers float32": Visit("float32", towers),
-        "long": Visit("ours", (Task("local_layers", n.near, 2), Task("local_layers", n.far, 1)), "all", once=True),
+        "towers eager": Visit("towers eager", towers),
+        "towers sdpa": Visit("towers sdpa", towers[:1]),
+        "long": Visit(
+            "ours", (Task("local_layers", n.near, 2, 2), Task("local_layers", n.far, 1, 0)), "all", once=True
+        ),
     } | large
 
 
@@ -168,8 +171,13 @@ def rows(sizes: Sizes, config: Config) -> list[Row]:
         _share_of_vectors(decode, once),
         _memory("memory, streaming", "streaming", 1.0),
         _memory("memory, all weights resident", "resident", 10.0),
-        _faster("towers", f"a picture of {n.image} soft tokens", "towers", "towers float32", f"image {n.image}", 1.0),
-        _faster("towers", f"{n.sound} s of sound", "towers", "towers float32", f"sound {n.sound}", 1.0),
+        _faster(
+            "towers", f"{n.image} soft tokens of a picture, float32", "towers", "towers eager", f"image {n.image}", 1
+        ),
+        _faster(
+            "towers", f"{n.image} soft tokens of a picture, float32", "towers", "towers sdpa", f"image {n.image}", 1
+        ),
+        _faster("towers", f"{n.sound} s of sound, float32", "towers", "towers eager", f"sound {n.sound}", 1),
         _flat(n),
     ]
     for variant in ("26B-A4B", "31B"):

@@ -146,7 +146,6 @@ class Reference(Side):
         ).eval()
         if cut:
             self._fill_table(directory)
-        self.dtype = getattr(torch, dtype)
 
     def _fill_table(self, directory: Path) -> None:
         from safetensors import safe_open
@@ -172,15 +171,42 @@ class Reference(Side):
         logits = output.logits[0].float().numpy()
         return logits if every else logits[-1]
 
+
+class Towers:
+    """The two encoders of transformers with their projections, in float32."""
+
+    def __init__(self, directory: Path, attention: str):
+        import torch
+        from transformers import AutoConfig
+        from transformers.models.gemma4 import modeling_gemma4 as gemma4
+
+        torch.set_grad_enabled(False)
+        self.torch, config = torch, AutoConfig.from_pretrained(directory)
+        vision, hearing, text = config.vision_config, config.audio_config, config.text_config
+        for each in (vision, hearing, text):
+            each.dtype, each._attn_implementation = torch.float32, attention
+        self.see = gemma4.Gemma4VisionModel(vision), gemma4.Gemma4MultimodalEmbedder(vision, text)
+        hearing._attn_implementation = "eager"  # there is no other
+        self.hear = gemma4.Gemma4AudioModel(hearing), gemma4.Gemma4MultimodalEmbedder(hearing, text)
+        names = ("vision_tower.", "embed_vision.", "audio_tower.", "embed_audio.")
+        for name, module in zip(names, (*self.see, *self.hear), strict=True):
+            self._fill(module.eval(), directory / "model.safetensors", f"model.{name}")
+
+    def _fill(self, module: Any, path: Path, prefix: str) -> None:
+        from safetensors import safe_open
+
+        with safe_open(path, framework="pt") as file:
+            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
+            module.load_state_dict({name.removeprefix(prefix): file.get_tensor(name).float() for name in names})
+
     def image(self, size, times):
-        patches, places = (self.torch.from_numpy(each)[None] for each in picture(size))
-        patches = patches.to(self.dtype)
-        return timed(lambda: self.model.get_image_features(patches, places).pooler_output[0].float().numpy(), times)
+        (tower, project), (patches, places) = self.see, (self.torch.from_numpy(each)[None] for each in picture(size))
+        return timed(lambda: project(tower(patches, places).last_hidden_state).numpy(), times)
 
     def sound(self, size, times):
-        mel = self.torch.from_numpy(sound(size))[None].to(self.dtype)
+        (tower, project), mel = self.hear, self.torch.from_numpy(sound(size))[None]
         mask = self.torch.ones(mel.shape[:2], dtype=self.torch.bool)
-        return timed(lambda: self.model.model.get_audio_features(mel, mask).pooler_output[0].float().numpy(), times)
+        return timed(lambda: project(tower(mel, mask).last_hidden_state).numpy(), times)
 
 
 class Machine:
@@ -219,6 +245,8 @@ def main() -> None:
     side, directory, memory, tasks = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3]), json.loads(sys.argv[4])
     if side == "ours":
         worker: Any = Ours(directory, memory)
+    elif side.startswith("towers"):
+        worker = Towers(directory, side.split()[1])
     elif side == "machine":
         worker = Machine()
     elif side == "disk":
@@ -227,8 +255,8 @@ def main() -> None:
     else:
         worker = Reference(directory, side)
     for name, size, times, warm in tasks:
-        if warm:  # weights are widened and buffers made
-            getattr(worker, name)(size, 1)
+        if warm:  # weights are widened, the second time for good, and buffers made
+            getattr(worker, name)(size, warm)
         seconds, result = getattr(worker, name)(size, times)
         result = np.ravel(result)[:: max(1, np.size(result) // 500)].tolist()  # enough to compare
         print(json.dumps({"task": f"{name} {size}", "seconds": seconds, "result": result}), flush=True)
