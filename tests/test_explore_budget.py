@@ -15,7 +15,7 @@ from minigemma.explore import budget_calculator
 from minigemma.explore.budget import cut
 from minigemma.explore.upload import Picture
 from minigemma.numbers import kv_cache_bytes
-from minigemma.vision.numbers import encoder_work, picture_cache
+from minigemma.vision.numbers import budget_table, encoder_work, picture_cache
 
 GREY = np.full((60, 90, 3), 120, np.uint8)
 
@@ -25,13 +25,18 @@ def test_every_control_moves():
 
 
 def test_the_token_stays_in_its_place_when_the_budget_changes():
-    explorer = budget_calculator()
+    explorer = budget_calculator({"grey": GREY})
     token, budget = explorer.controls["token"], explorer.controls["budget"]
-    token.value = token.max
-    budget.value = 1120
-    assert token.value == token.max > 1000
+    across = {row.budget: row.width // 48 for row in budget_table(90, 60)}
+    assert divmod(token.value, across[280])[1] == across[280] // 2  # in the middle at first
     budget.value = 70
-    assert token.value == token.max < 70
+    token.value = 8 + across[70]
+    budget.value = 1120
+    y, x = divmod(token.value, across[1120])
+    assert (x * across[70] // across[1120], y * across[70] // across[1120]) == (8, 1)
+    token.value = token.max
+    budget.value = 280
+    assert (token.value, token.max) == (259, 259)
     assert explorer.message.value == ""
 
 
@@ -83,6 +88,10 @@ def test_plots():
     assert [axes.get_title(loc="left") for axes in plots.budget_work().axes] == ["E2B, E4B", "26B-A4B, 31B"]
     with pytest.raises(InputError, match="no soft token 60"):
         plots.picture_cost(GREY, (90, 60), 70, 60)
-    for figure in (plots.budget_work(), plots.picture_cost(GREY, (90, 60), 70, 59)):
+    with pytest.raises(InputError, match="region"):
+        plots.budget_detail(GREY, (0.5, 0, 0.4, 1))
+    detail = plots.budget_detail(GREY, (0.1, 0.2, 0.6, 0.4))
+    assert [axes.get_title(loc="left").split(":")[0] for axes in detail.axes][::4] == ["budget 70", "budget 1,120"]
+    for figure in (detail, plots.budget_work(), plots.picture_cost(GREY, (90, 60), 70, 59)):
         sizes = [text.get_fontsize() for text in figure.findobj(Text) if text.get_text().strip()]
         assert min(sizes) >= 11

@@ -27,7 +27,7 @@ from minigemma.plots.moe import (
     router_waterfall,
 )
 from minigemma.plots.parameters import parameter_bars
-from minigemma.plots.picture_cost import budget_work, picture_cost
+from minigemma.plots.picture_cost import budget_detail, budget_work, picture_cost
 from minigemma.plots.patch_view import patch_padding, patch_view
 from minigemma.plots.places import position_tables, rope2d_angles, rope2d_similarity
 from minigemma.plots.ple import ple_bytes, ple_contribution, ple_parts, ple_row
@@ -63,6 +63,7 @@ __all__ = [
     "attention_view",
     "branch_norms",
     "budget_calculator",
+    "budget_detail",
     "budget_work",
     "budgets",
     "bytes_ladder",

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from minigemma.config import PRESETS, Config
 from minigemma.errors import InputError
 from minigemma.plots import style
-from minigemma.plots.budgets import PALE, size_table
+from minigemma.plots.budgets import size_table
 from minigemma.plots.picture import COLUMNS, ROWS, grid_lines, outline, pixels_of, show
+from minigemma.vision.image import open_image
 from minigemma.vision.numbers import budget_table, encoder_work, picture_cache
 from minigemma.vision.resize import BUDGETS, PATCH, POOL
 
@@ -35,11 +37,11 @@ def picture_cost(
     columns, rows = row.width // PATCH, row.height // PATCH
     pixels = pixels_of(image, columns, rows)
     y, x = (POOL * i for i in divmod(token, columns // POOL))  # its first patch
-    figure = style.canvas(13.0, 6.6)
-    grid = figure.add_gridspec(3, 2, width_ratios=(1.25, 1), height_ratios=(1.05, 1, 1))
+    figure = style.canvas(13.0, 7.0)
+    grid = figure.add_gridspec(3, 2, width_ratios=(1.25, 1), height_ratios=(1.6, 1, 1))
     title = f"{width:,} × {height:,} → {row.width:,} × {row.height:,} pixels: {row.patches:,} patches, "
     axes = style.panel(figure, grid[:, 0], f"{title}{row.soft_tokens:,} soft tokens", COLUMNS, ROWS, frame=False)
-    show(axes, pixels, columns, rows)
+    show(axes, _screen_size(pixels), columns, rows)
     fine = min(1.0, 36 / max(columns, rows))
     grid_lines(axes, columns, rows, 1, "white" if pixels.mean() < 150 else style.MUTED, 0.5 * fine)
     grid_lines(axes, columns, rows, POOL, style.IMAGE_TOKEN, 1.6 * fine**0.7)
@@ -48,6 +50,13 @@ def picture_cost(
     size_table(style.panel(figure, grid[1, 1], frame=False), table, budget)
     _costs(style.panel(figure, grid[2, 1], frame=False), row.patches, row.soft_tokens, configs)
     return figure
+
+
+def _screen_size(pixels: np.ndarray, most: int = 720) -> np.ndarray:
+    """The same picture with no more pixels than are shown, which draws several times faster."""
+    shrunk = Image.fromarray(pixels)
+    shrunk.thumbnail((most, most))
+    return np.asarray(shrunk)
 
 
 def _close_up(axes: Axes, pixels: np.ndarray, x: int, y: int) -> None:
@@ -78,8 +87,31 @@ def _costs(axes: Axes, patches: int, soft_tokens: int, configs: Mapping[str, Con
     for (line, _), cell in made.get_celld().items():
         cell.set_edgecolor(style.FAINT)
         cell.set_height(cell.get_height() * (1.7 if not line else 1))
-        if not line:
-            cell.set_facecolor(PALE)
+
+
+def budget_detail(image: Any, box: tuple[float, float, float, float], budgets: Sequence[int] = BUDGETS) -> Figure:
+    """One region of a picture as it is after resizing to each budget, pixel for pixel, with the soft tokens' edges.
+
+    box: (left, top, right, bottom) of the region, from 0 to 1.
+    """
+    given = open_image(image)
+    left, top, right, bottom = box
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+        raise InputError(f"a region (left, top, right, bottom) from 0 to 1 was expected, {box} was given")
+    wide = 9.5
+    tall = wide * (bottom - top) / (right - left) * given.height / given.width  # inches of a region
+    figure = style.canvas(wide, len(budgets) * (tall + 0.45))
+    for i, row in enumerate(budget_table(given.width, given.height, budgets)):
+        columns, rows = row.width // PATCH, row.height // PATCH
+        title = f"budget {row.budget:,}: picture × {row.width / given.width:.2f}"
+        axes = style.panel(figure, (len(budgets), 1, i + 1), title, frame=False)
+        extent = (0, columns / POOL, rows / POOL, 0)  # in soft tokens
+        axes.imshow(pixels_of(given, columns, rows), extent=extent, interpolation="nearest", aspect="auto")
+        grid_lines(axes, columns // POOL, rows // POOL, 1, style.IMAGE_TOKEN, 1.0, origin=0)
+        axes.set_xlim(left * columns / POOL, right * columns / POOL)
+        axes.set_ylim(bottom * rows / POOL, top * rows / POOL)
+        axes.set_axis_off()
+    return figure
 
 
 def budget_work(configs: Mapping[str, Config] = PRESETS, budgets: Sequence[int] = BUDGETS) -> Figure:
