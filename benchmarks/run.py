@@ -46,9 +46,9 @@ def environment(threads: int | None) -> dict[str, str]:
     return clean | ({"OPENBLAS_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)} if threads else {})
 
 
-def visit(what: Visit, directory: Path, env: dict[str, str]) -> dict[str, Any]:
+def visit(what: Visit, directory: Path, env: dict[str, str], clock: str) -> dict[str, Any]:
     """Run one side to its end: {"tasks": {label: seconds, since_start, result}, "peak": bytes of anonymous memory}."""
-    arguments = [what.side, str(directory), json.dumps(what.memory), json.dumps(what.tasks)]
+    arguments = [what.side, str(directory), json.dumps(what.memory), json.dumps(what.tasks), clock]
     start, found, peak = time.perf_counter(), {}, [0]
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
@@ -63,7 +63,9 @@ def visit(what: Visit, directory: Path, env: dict[str, str]) -> dict[str, Any]:
         assert process.stdout is not None
         for text in process.stdout:
             line = json.loads(text)
-            found[line.pop("task")] = line | {"since_start": time.perf_counter() - start}
+            if clock == "wall":
+                line["since_start"] = time.perf_counter() - start
+            found[line.pop("task")] = line
         process.wait()
         watch.join()
         if process.returncode:
@@ -102,7 +104,7 @@ def too_large(what: Visit, config: Config) -> str:
     return f"needs {show_size(1.1 * need)}, {show_size(free)} are available" if 1.1 * need > free else ""
 
 
-def measure(wanted: list[Row], plan: dict[str, Visit], twins: Path, repeat: int, env: dict[str, str]) -> tuple:
+def measure(wanted: list[Row], plan: dict[str, Visit], twins: Path, repeat: int, *how: Any) -> tuple:
     """All rounds of the visits that the wanted rows need: their results, and why visits were left out."""
     results, skipped = Results(), {}
     needed = [name for name in plan if any(name in row.visits for row in wanted)]
@@ -117,7 +119,7 @@ def measure(wanted: list[Row], plan: dict[str, Visit], twins: Path, repeat: int,
             if name in skipped:
                 continue
             try:
-                results.rounds[i][name] = visit(what, twins / what.variant, env)
+                results.rounds[i][name] = visit(what, twins / what.variant, *how)
             except RuntimeError as error:
                 skipped[name] = f"failed: {str(error).strip().splitlines()[-1]}"
     return results, skipped
@@ -178,6 +180,10 @@ def parse() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--repeat", type=int, default=3, help="rounds by turns (default: %(default)s)")
     parser.add_argument("--threads", type=int, help="for every side (default: as NumPy and PyTorch choose: all cores)")
+    parser.add_argument(
+        "--clock", choices=["wall", "processor"], default="wall",
+        help="processor: seconds that a process computed; with --threads 1 this compares on a machine that is not idle",
+    )  # fmt: skip
     parser.add_argument("--small", action="store_true", help="tiny models and prompts, made on the spot: a trial")
     parser.add_argument(
         "--keep", nargs="?", const=HERE / "results", type=Path, metavar="DIRECTORY",
@@ -205,12 +211,14 @@ def main() -> None:
         wanted = [row for row in rows(sizes, config) if row.key in given.rows]
         if given.small:  # the targets are about the full size
             wanted = [replace(row, least=None, most=None) for row in wanted]
-        results, skipped = measure(wanted, visits(sizes, config), twins, given.repeat, environment(given.threads))
+        results, skipped = measure(
+            wanted, visits(sizes, config), twins, given.repeat, environment(given.threads), given.clock
+        )
     text, lines = table(wanted, results, skipped)
     where = machine()
-    title = f"{date.today()}, {where['processor']}, {given.threads or where['cores']} threads, NumPy {where['numpy']}, "
-    title += f"torch {where['torch']}, transformers {where['transformers']}; medians of {given.repeat} rounds"
-    text = f"{title}\n\n{text}"
+    versions = ", ".join(f"{name} {where[name]}" for name in ("numpy", "torch", "transformers"))
+    title = f"{date.today()}, {where['processor']}, {given.threads or where['cores']} threads, {versions}"
+    text = f"{title}; {given.clock} time, medians of {given.repeat} rounds\n\n{text}"
     print(text)
     if given.keep:
         for each in (task for a in results.rounds for b in a.values() for task in b["tasks"].values()):

@@ -1,7 +1,8 @@
 """One side of a comparison in a process of its own: loads a model, does what it is told, prints a line of JSON a task.
 
-Started by run.py, as ``python benchmarks/sides.py SIDE DIRECTORY MEMORY TASKS``; TASKS is a JSON list of [name, size,
-times]. Each line has the task's seconds and a few numbers of its result, to see that both sides computed the same.
+Started by run.py, as ``python benchmarks/sides.py SIDE DIRECTORY MEMORY TASKS CLOCK``; TASKS is a JSON list of [name,
+size, times, times before that are not counted], CLOCK is "wall" or "processor". Each line has the task's seconds and a
+few numbers of its result, to see that both sides computed the same.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
+now = CLOCKS[sys.argv[5]] if len(sys.argv) > 5 else time.perf_counter
 KNOWN = 4096  # prompts are made of the first so many ids: the float32 reference has no rows for more (see Reference)
 Work = Callable[[], tuple[list[float], np.ndarray]]  # seconds, and what was computed
 
@@ -44,9 +47,9 @@ def timed(work: Callable[[], Any], times: int) -> tuple[list[float], Any]:
     """The seconds of each call, and the last result."""
     seconds = []
     for _ in range(times):
-        start = time.perf_counter()
+        start = now()
         result = work()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(now() - start)
     return seconds, result
 
 
@@ -107,9 +110,9 @@ class Ours(Side):
         layer = decoder.layer
 
         def watched(x, spec, *rest):
-            start = time.perf_counter()
+            start = now()
             y = layer(x, spec, *rest)
-            spent[-1] += (time.perf_counter() - start) * (spec.is_local and not spec.shares_kv)
+            spent[-1] += (now() - start) * (spec.is_local and not spec.shares_kv)
             return y
 
         decoder.layer = watched
@@ -259,7 +262,8 @@ def main() -> None:
             getattr(worker, name)(size, warm)
         seconds, result = getattr(worker, name)(size, times)
         result = np.ravel(result)[:: max(1, np.size(result) // 500)].tolist()  # enough to compare
-        print(json.dumps({"task": f"{name} {size}", "seconds": seconds, "result": result}), flush=True)
+        line = {"task": f"{name} {size}", "seconds": seconds, "since_start": time.process_time(), "result": result}
+        print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":
