@@ -27,8 +27,8 @@ from minigemma.plots.moe import (
     router_waterfall,
 )
 from minigemma.plots.parameters import parameter_bars
-from minigemma.plots.picture_cost import budget_detail, budget_work, picture_cost
 from minigemma.plots.patch_view import patch_padding, patch_view
+from minigemma.plots.picture_cost import budget_detail, budget_work, picture_cost
 from minigemma.plots.places import position_tables, rope2d_angles, rope2d_similarity
 from minigemma.plots.ple import ple_bytes, ple_contribution, ple_parts, ple_row
 from minigemma.plots.reach import answer_by_window, dilution, receptive_field, spread
