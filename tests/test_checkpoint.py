@@ -208,18 +208,19 @@ def test_experts_are_kept_one_by_one(tmp_path):
 
 @pytest.mark.parametrize("memory", [0, "all"])
 @pytest.mark.parametrize("dtype", ["BF16", "F32"])
-@pytest.mark.parametrize("tokens", [1, 2, 130, 0])
-def test_products_are_those_of_the_whole_matrix(tmp_path, close, memory, dtype, tokens):
+@pytest.mark.parametrize(("tokens", "width"), [(1, 410), (1, 411), (2, 410), (130, 410), (0, 410)])
+def test_products_are_those_of_the_whole_matrix(tmp_path, close, memory, dtype, tokens, width):
     random = np.random.default_rng(0)
-    stack = random.standard_normal((3, 2600, 410), np.float32)  # more than a tile, and a last tile that is not full
+    stack = random.standard_normal((3, 2600, width), np.float32)  # more than a tile, and a last tile that is not full
     stored = narrow(stack) if dtype == "BF16" else stack
-    shapes = {"matrix": stack.shape[1:], "stack": stack.shape, "small": (7, 410)}
-    values = {"matrix": stored[0], "stack": stored, "small": stored[1, :7]}
+    # one value first, so that the others begin in the middle of a 32-bit word
+    shapes = {"odd": (1,), "matrix": stack.shape[1:], "stack": stack.shape, "small": (7, width)}
+    values = {"odd": stored[0, 0, :1], "matrix": stored[0], "stack": stored, "small": stored[1, :7]}
     write_safetensors(tmp_path / "model.safetensors", shapes, lambda name: [values[name]], dtype)
     checkpoint = Checkpoint(tmp_path, memory=memory)
     exact = Checkpoint(tmp_path)["stack"].astype(np.float64)
     whole = 4 * exact[0].size
-    x = random.standard_normal((tokens, 410), np.float32)
+    x = random.standard_normal((tokens, width), np.float32)
     for name, i, matrix in (("matrix", None, exact[0]), ("stack", 2, exact[2]), ("small", None, exact[1, :7])):
         y = checkpoint.product(x, name, i)
         assert y.dtype == np.float32
