@@ -6,7 +6,8 @@
 
 Each side runs in a process of its own, by turns, several times over; a row's times are medians, its ratio the median
 of the turns' ratios. Memory is the peak of anonymous memory: what a process has made, not what it has mapped. OpenBLAS
-and OpenMP settings of the environment are left out, so every side uses all cores as it sees fit.
+and OpenMP settings of the environment are left out, so every side uses all cores as it sees fit. Ctrl-C ends the
+measuring; the table then has the rows whose sides had all come to their end.
 """
 
 from __future__ import annotations
@@ -61,13 +62,17 @@ def visit(what: Visit, directory: Path, env: dict[str, str], clock: str) -> dict
         watch = threading.Thread(target=_watch_memory, args=(process, peak))
         watch.start()
         assert process.stdout is not None
-        for text in process.stdout:
-            line = json.loads(text)
-            if clock == "wall":
-                line["since_start"] = time.perf_counter() - start
-            found[line.pop("task")] = line
-        process.wait()
-        watch.join()
+        try:
+            for text in process.stdout:
+                line = json.loads(text)
+                if clock == "wall":
+                    line["since_start"] = time.perf_counter() - start
+                found[line.pop("task")] = line
+        finally:
+            if sys.exc_info()[0]:
+                process.kill()
+            process.wait()
+            watch.join()
         if process.returncode:
             errors.seek(0)
             raise RuntimeError(errors.read()[-2000:] or f"ended by signal {-process.returncode}")
@@ -122,6 +127,10 @@ def measure(wanted: list[Row], plan: dict[str, Visit], twins: Path, repeat: int,
                 results.rounds[i][name] = visit(what, twins / what.variant, *how)
             except RuntimeError as error:
                 skipped[name] = f"failed: {str(error).strip().splitlines()[-1]}"
+            except KeyboardInterrupt:
+                skipped |= {each: "was interrupted" for each in needed if each not in results.rounds[0] | skipped}
+                results.rounds = results.rounds[: max(i, 1)]  # a round that is not complete has no pairs
+                break
     return results, skipped
 
 
