@@ -1,4 +1,4 @@
-"""Everything from nothing: ``python -m training`` (``make train``; about two hours on two cores, one process a model).
+"""Everything from nothing: ``python -m training`` (``make train``; three and a half hours on two cores, one a model).
 
 Tokenizer and held-out sets, the samples, both checkpoints side by side, their curves, and the evaluation. The new
 checkpoints take the place of the shipped ones. ``--smoke`` goes through all of it in minutes, into another directory.
@@ -36,7 +36,7 @@ def train(work: Path, options: list[str]) -> None:
 
 def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__)
-    ask.add_argument("--minutes", type=float, default=110, help="of training (default: %(default)s)")
+    ask.add_argument("--minutes", type=float, default=200, help="of training (default: %(default)s)")
     ask.add_argument("--work", type=Path, default=HERE / "work", help="where everything is kept that is not shipped")
     ask.add_argument("--smoke", action="store_true", help="a few steps on a little data; nothing shipped is touched")
     args = ask.parse_args()
