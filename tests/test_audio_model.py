@@ -44,7 +44,7 @@ def test_soft_tokens_stand_in_order_where_the_placeholders_are(model):
     model.forward(ids, images, sounds, trace=trace)
     expected = np.concatenate([model.encode_audio(mel) for mel in sounds])
     places = ids == model.config.audio_token_id
-    assert np.array_equal(trace["embedding"][places], expected)
+    np.testing.assert_allclose(trace["embedding"][places], expected, rtol=1e-5, atol=1e-5)  # traced in other steps
     for i, mel in enumerate(sounds):
         assert trace[f"audio.{i}.soft_tokens"].shape == (audio.soft_token_count(len(mel)), 48)
 
