@@ -1,5 +1,6 @@
 """pip and conda users get the same packages, and the README's commands exist."""
 
+import json
 import re
 import subprocess
 import sys
@@ -80,3 +81,11 @@ print("fine")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "fine\n", done.stderr
+
+
+def test_shipped_directories_hold_what_the_reference_s_processor_loads():
+    for name in ("mini-e", "mini-a4b"):
+        parts = json.loads((ROOT / "minigemma" / "shipped" / name / "processor_config.json").read_text())
+        found = {part: parts[part][f"{part}_type"] for part in ("image_processor", "video_processor")}
+        assert found == {"image_processor": "Gemma4ImageProcessor", "video_processor": "Gemma4VideoProcessor"}
+        assert parts["feature_extractor"]["feature_extractor_type"] == "Gemma4AudioFeatureExtractor"

@@ -51,3 +51,24 @@ def test_smoke(name, work):
     assert curve
     assert all(np.isfinite(list(point["train"].values())).all() for point in curve)
     assert {"loss prose", "digit", "recall"} <= set(curve[-1]["valid"])
+
+
+def test_goes_on_from_an_exported_directory(work):
+    """Four more steps from shipped weights; another model's weights are refused."""
+    root = Path(__file__).parent.parent
+    shipped = root / "minigemma" / "shipped"
+    command = [sys.executable, "-m", "training.train", "mini-a4b", "--smoke", "--work", str(work / "again"), "--start"]
+    done = subprocess.run([*command, str(shipped / "mini-a4b")], cwd=root, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    curve = json.loads((work / "again" / "export" / "mini-a4b_curve.json").read_text())
+    earlier = json.loads((root / "training" / "results" / "mini-a4b_curve.json").read_text())
+    assert curve[: len(earlier)] == earlier
+    assert curve[-1]["step"] == earlier[-1]["step"] + 4
+    old, new = (
+        mg.load(d).weights["language_model.norm.weight"] for d in (shipped / "mini-a4b", work / "again/export/mini-a4b")
+    )
+    assert np.abs(new - old).max() < 0.05 < np.abs(old - 1).max()  # near those it began with, not near new ones
+
+    done = subprocess.run([*command, str(shipped / "mini-e")], cwd=root, capture_output=True, text=True, timeout=600)
+    assert done.returncode != 0
+    assert "another model" in done.stderr

@@ -332,9 +332,11 @@ class Training:
 
     def start_from(self, exported: Path, curve: Path) -> None:
         """Begin with the weights of an exported directory, whose curve goes on; the encoders are trained already."""
-        missing, unknown = self.model.load_state_dict(load_file(exported / "model.safetensors"), strict=False)
-        if unknown or set(missing) - {"lm_head.weight"}:
-            raise SystemExit(f"{exported} holds another model: missing {missing}, unknown {unknown}")
+        weights, own = load_file(exported / "model.safetensors"), self.model.state_dict()
+        shapes = {name: own[name].shape for name in own if name != "lm_head.weight"}  # that one is the embedding table
+        if shapes != {name: tensor.shape for name, tensor in weights.items()}:
+            raise SystemExit(f"{exported} holds another model than {self.name}: other tensors, or other shapes")
+        self.model.load_state_dict(weights, strict=False)
         self.towers_until, self.calibrated = 0.0, 3
         if curve.exists():
             self.curve = json.loads(curve.read_text())
