@@ -15,7 +15,7 @@ from pathlib import Path
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
 FLAGS += " --disable-component-update"
-NOISE = ("favicon", "ssl", "shared module")  # of browsers, of Pyodide, of JupyterLite without packages it does not use
+NOISE = ("favicon", "ssl", "shared module")  # of browsers, of Pyodide, of JupyterLite's parts that load late
 
 
 @contextlib.contextmanager

@@ -41,6 +41,7 @@ RUN_ALL = """async ([expose, seconds]) => {
 def run_and_move(page, text: str | None, seconds: int = 180) -> None:
     """Run the notebook on the page, move a slider of an explorer and type ``text`` into one that takes some."""
     page.wait_for_selector(".jp-Notebook", timeout=120_000)
+    page.errors.clear()  # what a front end complains of while it loads is its own
     assert page.evaluate(RUN_ALL, ["jupyterapp", seconds]) == []
     explorers = page.locator(EXPLORER)
     explorers.first.wait_for(timeout=60_000)
