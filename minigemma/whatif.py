@@ -19,7 +19,7 @@ import inspect
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, wraps
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -81,6 +81,17 @@ def _changed_code(function: Callable, edits: tuple[tuple[str, str], ...]) -> Cod
     return namespace[function.__name__].__code__
 
 
+def _while_broken(method: Callable) -> Any:
+    """A method of ``Gemma4`` as ``Changed`` has it: it runs with the rules broken."""
+
+    @wraps(method)
+    def run(self: Changed, *args: Any, **options: Any) -> Any:
+        with broken(*self.broken):
+            return method(self, *args, **options)
+
+    return run
+
+
 class Changed(Gemma4):
     """A model that shares weights and tokenizer with another, and breaks rules whenever it runs."""
 
@@ -91,21 +102,10 @@ class Changed(Gemma4):
             with broken(*names):
                 self.schedule = schedule(self.config.text)
 
-    def forward(self, *args: Any, **options: Any) -> np.ndarray:
-        with broken(*self.broken):
-            return super().forward(*args, **options)
-
-    def logits(self, *args: Any, **options: Any) -> np.ndarray:
-        with broken(*self.broken):
-            return super().logits(*args, **options)
-
-    def encode_image(self, *args: Any, **options: Any) -> np.ndarray:
-        with broken(*self.broken):
-            return super().encode_image(*args, **options)
-
-    def encode_audio(self, *args: Any, **options: Any) -> np.ndarray:
-        with broken(*self.broken):
-            return super().encode_audio(*args, **options)
+    forward = _while_broken(Gemma4.forward)
+    logits = _while_broken(Gemma4.logits)
+    encode_image = _while_broken(Gemma4.encode_image)
+    encode_audio = _while_broken(Gemma4.encode_audio)
 
 
 def changed(model: Gemma4, *names: str) -> Changed:

@@ -79,6 +79,8 @@ def test_is_committed_with_pictures_and_without_errors(path):
     outputs = [output for cell in cells if cell["cell_type"] == "code" for output in cell["outputs"]]
     assert not [output for output in outputs if output["output_type"] == "error"]
     assert any("image/png" in output.get("data", {}) for output in outputs), "shows no picture"
+    found = re.search(r"/(?:root|home|Users|tmp)/\S*", json.dumps([cells, outputs]))
+    assert not found, f"a path of one machine: {found and found.group()}"
     text = "".join("".join(cell["source"]) for cell in cells)
     assert not re.search(r"https?://\S*\.(png|jpg|svg)", text), "a picture from the network"
 

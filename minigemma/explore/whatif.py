@@ -24,7 +24,7 @@ def what_if(model: Gemma4, sentence: str, broken: str = "scale", layer: int = 0,
     """
     rules = whatif.rules(model, "text")
     whatif.find(broken)
-    names = [*whatif.stages(model), "layers.*.attention.pattern"]
+    names = _traced(model)
     read = Reader(model, *names)
     readers: OrderedDict[tuple[str, ...], Reader] = OrderedDict()
 
@@ -51,13 +51,17 @@ def what_if(model: Gemma4, sentence: str, broken: str = "scale", layer: int = 0,
 
 def what_if_picture(model: Gemma4, sentence: str, *broken: str, layer: int | None = None, head: int = 0) -> Figure:
     """The explorer's picture for one combination of broken rules. layer: None takes the first one that differs."""
-    names = [*whatif.stages(model), "layers.*.attention.pattern"]
+    names = _traced(model)
     before, after = (Reader(each, *names)(sentence) for each in (model, whatif.changed(model, *broken)))
     if layer is None:
         found = whatif.differences(before.trace.match("layers.*.attention.pattern"), after.trace)
         first = whatif.first_difference(found)
         layer = int(first.split(".")[1]) if first else 0
     return _picture(model, before, after, broken, layer, head)
+
+
+def _traced(model: Gemma4) -> list[str]:
+    return [*whatif.stages(model), "layers.*.attention.pattern"]
 
 
 def _picture(model: Gemma4, before: Reading, after: Reading, broken: Sequence[str], layer: int, head: int) -> Figure:

@@ -28,8 +28,7 @@ def difference_growth(
 
     allowed: {what is said of it: level}, as dotted lines.
     """
-    if not lines or any(len(values) != len(stages) for values in lines.values()):
-        raise InputError(f"lines holds {[len(v) for v in lines.values()]} values; expected {len(stages)} each")
+    _check_rows("lines", lines, stages)
     figure, axes = style.single(title, "", "relative difference", width=style.WIDTH + 2.2, height=4.2)
     for i, (name, values) in enumerate(lines.items()):
         _growth(axes, values, name, style.SERIES[i % 8], style.DASHES[i % 8])
@@ -52,8 +51,7 @@ def difference_map(
 
     rows: {name: (S,)}; pale grey is no difference. cost: {name: nats a token}, written beside the map.
     """
-    if not rows or any(len(values) != len(stages) for values in rows.values()):
-        raise InputError(f"rows holds {[len(v) for v in rows.values()]} values; expected {len(stages)} each")
+    _check_rows("rows", rows, stages)
     values = np.array(list(rows.values()), float)
     shown = np.where(values > 1e-6, values, np.nan)
     figure = style.canvas(style.WIDTH + 2.6, 2.2 + 0.31 * len(rows))
@@ -122,6 +120,11 @@ def what_if(
         bar.set_ticks([-0.9 * reach, 0, 0.9 * reach] if signed else [0, 0.1 * top, 0.5 * top, top])
         place.xaxis.set_major_formatter("{x:.2g}")
     return figure
+
+
+def _check_rows(name: str, rows: Mapping[str, Sequence[float]], stages: Sequence[str]) -> None:
+    if not rows or any(len(values) != len(stages) for values in rows.values()):
+        raise InputError(f"{name} holds {[len(v) for v in rows.values()]} values; expected {len(stages)} each")
 
 
 def _growth(axes: Axes, values: Sequence[float], label: str, colour: str, dash: object = "-") -> None:
