@@ -29,6 +29,7 @@ class Sample:
 
     ids: list[int] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
+    branches: list[int] = field(default_factory=list)  # 0: shared by all questions; then the number of the question
     answers: list[tuple[int, int, str]] = field(default_factory=list)  # first id, end, kind
 
 
@@ -39,6 +40,7 @@ class Batch:
     weights: torch.Tensor  # (B, T)
     answers: list[list[tuple[int, int, str]]]
     labels: dict[str, Any] = field(default_factory=dict)  # for auxiliary.Heads
+    branches: torch.Tensor | None = None  # (B, T), where questions do not see each other
 
 
 class Data:
@@ -54,6 +56,7 @@ class Data:
         small: bool = False,
     ):
         self.tokenizer, self.split = tokenizer, split
+        self.things = named_things(tokenizer)
         self.random, self.noise = Random(f"{seed} {split}"), np.random.default_rng([seed, len(split)])
         self.cache: dict[str, list[int]] = {}
         self.id = {
@@ -90,10 +93,15 @@ class Data:
             self.cache[piece] = self.tokenizer.encode(piece).ids
         return self.cache[piece]
 
-    def _sample(self, pieces: text.Pieces, kinds: list[str], soft: dict[str, int] | None = None) -> Sample:
-        """kinds: of the pieces with weight 1, in order. soft: placeholder -> number of soft tokens it stands for."""
-        sample, kinds = Sample([self.id["<bos>"]], [0.0]), list(kinds)
-        for piece, weight in pieces:
+    def _sample(
+        self, pieces: text.Pieces, kinds: list[str], soft: dict[str, int] | None = None, apart: bool = False
+    ) -> Sample:
+        """kinds: of the pieces with weight 1, in order. soft: placeholder -> number of soft tokens it stands for.
+
+        apart: the first piece is shared; the others are questions and answers by turns, each pair a branch of its own.
+        """
+        sample, kinds = Sample([self.id["<bos>"]], [0.0], [0]), list(kinds)
+        for number, (piece, weight) in enumerate(pieces):
             ids: list[int] = []
             for i in self.encode(piece):
                 if soft and i in (self.id["<|image|>"], self.id["<|audio|>"]):
@@ -105,14 +113,16 @@ class Data:
                 sample.answers.append((len(sample.ids), len(sample.ids) + len(ids), kinds.pop(0)))
             sample.ids += ids
             sample.weights += [weight] * len(ids)
+            sample.branches += [(number + 1) // 2 if apart else 0] * len(ids)
         return sample
 
-    def _asked(self, lead: str, turns: list[pictures.QA], soft: dict[str, int]) -> Sample:
-        pieces: text.Pieces = []
+    def _asked(self, lead: str, turns: list[pictures.QA], soft: dict[str, int], apart: bool = False) -> Sample:
+        """Questions in turns of one talk; or, ``apart``, each as the first."""
+        pieces: text.Pieces = [(f"<|turn>user\n{lead}", 0.0)] if apart else []
         for i, (question, answer, _) in enumerate(turns):
-            opening = f"<|turn>user\n{lead}{question}" if i == 0 else f"\n<|turn>user\n{question}"
-            pieces += [(f"{opening}<turn|>\n<|turn>model\n", 0.0), (f"{answer}<turn|>", 1.0)]
-        return self._sample(pieces, [kind for _, _, kind in turns], soft)
+            opening = "" if apart else f"<|turn>user\n{lead}" if i == 0 else "\n<|turn>user\n"
+            pieces += [(f"{opening}{question}<turn|>\n<|turn>model\n", 0.0), (f"{answer}<turn|>", 1.0)]
+        return self._sample(pieces, [kind for _, _, kind in turns], soft, apart)
 
     # -- batches ---------------------------------------------------------------------------------------------------
     def batch(self, kind: str, size: int) -> Batch:
@@ -127,9 +137,13 @@ class Data:
             ids[row, : len(s.ids)] = torch.tensor(s.ids)
             weights[row, : len(s.ids)] = torch.tensor(s.weights)
         types = (ids == self.id["<|image|>"]) * 1 + (ids == self.id["<|audio|>"]) * 3
-        return Batch(
+        batch = Batch(
             kind, {"input_ids": ids, "mm_token_type_ids": types, **inputs}, weights, [s.answers for s in samples]
         )
+        if any(any(s.branches) for s in samples):
+            batch.branches = torch.tensor([s.branches + [0] * (length - len(s.ids)) for s in samples])
+            batch.inputs["position_ids"] = torch.tensor([places(s.branches, length) for s in samples])
+        return batch
 
     def chunk(self, domain: str, length: int) -> list[int]:
         stream = self.streams[domain]
@@ -144,11 +158,11 @@ class Data:
         return self._pad("text", rows)
 
     def _recall(self, size: int) -> Batch:
-        """Stories with questions; in training every question several times."""
+        """Stories with questions, each asked by itself or in one talk; in training every question several times."""
         samples, learning = [], self.split == "train"
         for _ in range(size):
             kind = self.random.choice(
-                ("story", "story", "story", "chat", "chat", "chat", "sums") if learning else ("story", "chat")
+                ("story", "story", "chat", "apart", "apart", "apart", "sums") if learning else ("apart",)
             )
             if kind == "sums":
                 pieces, asked = text.chat_sums(self.random, 12), 12
@@ -156,8 +170,9 @@ class Data:
                 n, fillers = self.random.choice((1, 2, 3, 4, 5, 6, 8)), self.random.choice((0, 2, 6, 12, 18, 24))
                 n = min(n, 5) if fillers < 6 else n
                 asked = min(3 * n, 12 if kind == "story" else 8) if learning else n
-                pieces = text.story(self.random, n, fillers, chat=kind == "chat", questions=asked)
-            samples.append(self._sample(pieces, ["sum" if kind == "sums" else "recall"] * asked))
+                pieces = text.story(self.random, n, fillers, form=kind, questions=asked)
+            found = ["sum" if kind == "sums" else "recall"] * asked
+            samples.append(self._sample(pieces, found, apart=kind == "apart"))
         return self._pad("recall", samples)
 
     def _repeat(self, size: int) -> Batch:
@@ -168,8 +183,9 @@ class Data:
         budget = 140 if self.split == "train" and self.random.random() < 0.06 else 70
         size = size if budget == 70 else max(1, size // 2)
         wh = pictures.size_for(aspect or self.random.choice(pictures.ASPECTS), budget)
-        samples, pixels, labels = [], [], []
-        for _ in range(size):
+        apart = self.split != "train" or self.random.random() < 0.75
+        samples, pixels, labels, named = [], [], [], []
+        for row in range(size):
             if kind == "digits":
                 number = self.random.choice((1, 1, 2, 3)) if wh[0] >= 0.7 * wh[1] else self.random.choice((1, 1, 2))
                 made, turns = pictures.digit_scene(self.random, wh, self.split, number)
@@ -179,10 +195,26 @@ class Data:
                 turns = self._hardest(pictures.scene_questions(self.random, made, relations))[:12]
             pixels.append(pictures.patches(pictures.draw(made)))
             labels.append(cell_labels(made))
-            samples.append(self._asked("<|image|>", turns, {"image": wh[0] * wh[1] // 2304}))
+            samples.append(self._asked("<|image|>", turns, {"image": wh[0] * wh[1] // 2304}, apart))
+            named += self._named(row, samples[-1], made)
         batch = self._pad(kind, samples, **self._seen(pixels, wh))
         batch.labels = _joined(labels)
+        if named:
+            batch.labels["named"] = torch.tensor(named)
         return batch
+
+    def _named(self, row: int, sample: Sample, made: pictures.Scene) -> list[tuple[float, ...]]:
+        """(row, token, x, y, number) for every word of a question that names things: where the one is, or how many."""
+        found = []
+        for at, (i, weight) in enumerate(zip(sample.ids, sample.weights, strict=True)):
+            if i in self.things and weight == 0.0:
+                word, many = self.things[i]
+                those = [t for t in made.get("things", ()) if word in (t["shape"], t["colour"], "shape")]
+                if many:
+                    found.append((row, at, -1.0, -1.0, len(those)))
+                elif len(those) == 1:
+                    found.append((row, at, *(c / 480 for c in those[0]["at"]), -1))
+        return found
 
     def _hardest(self, turns: list[pictures.QA]) -> list[pictures.QA]:
         """In training what is learned last comes in more often: of colour and existence only one question each."""
@@ -275,3 +307,20 @@ def _parts(whole: str, size: int = 4000) -> list[str]:
         parts.append(whole[start:end])
         start = end
     return parts
+
+
+def places(branches: list[int], length: int) -> list[int]:
+    """Positions of the tokens of a sample, padded to ``length``: every branch goes on where what all share ends."""
+    shared = branches.index(1) if 1 in branches else len(branches)
+    found = list(range(length))
+    for at in range(shared, len(branches)):
+        found[at] = shared if branches[at] != branches[at - 1] else found[at - 1] + 1
+    return found
+
+
+def named_things(tokenizer: Tokenizer) -> dict[int, tuple[str, bool]]:
+    """Token id -> (shape or colour that it names, whether it asks how many)."""
+    many = {pictures.plural(s): (s, True) for s in (*pictures.SHAPES, "shape")}
+    words = {w: (w, False) for w in (*pictures.SHAPES, *pictures.COLOURS)} | many
+    ids = {word: tokenizer.encode(f"the {word}").ids for word in words}
+    return {i[-1]: words[word] for word, i in ids.items() if len(i) == 2}

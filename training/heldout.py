@@ -157,7 +157,7 @@ def cut(whole: str, ends: str, number: int = PASSAGES) -> list[str]:
 
 def passages(random: Random) -> dict[str, list[str]]:
     """Text of the test split by domain."""
-    plain = ["".join(p for p, _ in text.story(random, 6, 8, chat=False)) for _ in range(PASSAGES)]
+    plain = ["".join(p for p, _ in text.story(random, 6, 8)) for _ in range(PASSAGES)]
     return {
         "prose": cut(text.prose("test"), ". "),
         "python": cut(text.python_source("test"), "\n"),

@@ -164,8 +164,12 @@ def facts(random: Random, number: int) -> list[tuple[str, str, str]]:
     return found
 
 
-def story(random: Random, number: int = 6, fillers: int = 10, chat: bool = False, questions: int = 6) -> Pieces:
-    """A story and questions about it. The distance from a fact to its question grows with ``fillers``."""
+def story(random: Random, number: int = 6, fillers: int = 10, form: str = "story", questions: int = 6) -> Pieces:
+    """A story and questions about it. The distance from a fact to its question grows with ``fillers``.
+
+    form: "story" is plain text, "chat" a talk in turns; "apart" is what all questions share, then question and answer
+    by turns, as if each were the only question of a talk.
+    """
     told = facts(random, number)
     sentences = [f[0] for f in told]
     for _ in range(fillers):  # most filler comes after the facts, some between them
@@ -174,15 +178,13 @@ def story(random: Random, number: int = 6, fillers: int = 10, chat: bool = False
     text = " ".join(sentences)
     rounds = -(-questions // number)  # every fact is asked for before one is asked for again
     asked = [fact for _ in range(rounds) for fact in random.sample(told, number)][:questions]
-    if chat:
-        (_, first, answer), *rest = asked
-        pieces: Pieces = [(f"<|turn>user\n{text} {first}<turn|>\n<|turn>model\n", 0.1), (f"{answer}<turn|>", 1.0)]
-        for _, question, answer in rest:
-            pieces += [(f"\n<|turn>user\n{question}<turn|>\n<|turn>model\n", 0.1), (f"{answer}<turn|>", 1.0)]
-        return pieces
-    pieces = [(text + "\n", 0.1)]
-    for _, question, answer in asked:
-        pieces += [(question, 0.1), (f" {answer}\n", 1.0)]
+    pieces: Pieces = [(text + "\n", 0.1)] if form == "story" else [(f"<|turn>user\n{text}", 0.1)] * (form == "apart")
+    for i, (_, question, answer) in enumerate(asked):
+        if form == "story":
+            pieces += [(question, 0.1), (f" {answer}\n", 1.0)]
+        else:
+            opening = " " if form == "apart" else f"<|turn>user\n{text} " if i == 0 else "\n<|turn>user\n"
+            pieces += [(f"{opening}{question}<turn|>\n<|turn>model\n", 0.1), (f"{answer}<turn|>", 1.0)]
     return pieces
 
 

@@ -73,7 +73,7 @@ def load_or_train(file: Path) -> Tokenizer:
     """The tokenizer in ``file``, made from the training texts when it is not there."""
     if not file.exists():
         random = Random(1)
-        stories = "\n".join("".join(p for p, _ in text.story(random, chat=False)) for _ in range(1500))
+        stories = "\n".join("".join(p for p, _ in text.story(random)) for _ in range(1500))
         phrases = "\n".join([*pictures.phrases(), *speech.PHRASES] * 40)
         known = [*text.NAMES, *text.OBJECTS, *text.COLOURS, *text.PLACES, *pictures.SHAPES, *speech.DIGITS]
         words = "\n".join([*known, *(" " + w for w in known), "user", "model", "system", "thought"] * 400)

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from transformers import Gemma4Config, Gemma4ForConditionalGeneration
 from transformers.models.gemma4 import modeling_gemma4 as reference
 
-from . import model_configs, pictures
+from . import apart, model_configs, pictures
 from .auxiliary import Heads
 from .data import Batch, Data
 from .export import export
@@ -37,6 +37,7 @@ MIXTURE = {  # how often a kind is drawn; each step takes one of words and one o
     "mini-a4b": {"text": 0.5, "recall": 1.6, "repeat": 0.5, "digits": 0.6, "scenes": 1.4, "speech": 0.0, "both": 0.0},
 }
 PEAK, WARM_STEPS, DECAY_FROM = 2.5e-3, 100, 0.3  # learning rate; its rise in steps; the share of time where it falls
+LONGEST_STEP = 30  # seconds: a machine that slept, or a process that was stopped, has not been training
 TOWERS_UNTIL, HELP = 0.07, 0.3  # share of the time that the encoders learn alone; weight of the heads' loss afterwards
 
 
@@ -110,11 +111,23 @@ class Balance:
         return total
 
 
+def run(model: Gemma4ForConditionalGeneration, batch: Batch) -> torch.Tensor:
+    """The last hidden states (B, T, D); questions of one branch do not see those of another."""
+    inputs, text = dict(batch.inputs), model.config.text_config
+    if batch.branches is not None:
+        image, both_ways = inputs["mm_token_type_ids"] == 1, text.use_bidirectional_attention == "vision"
+        inputs["attention_mask"] = apart.masks(
+            batch.branches, inputs["position_ids"], image, text.sliding_window, both_ways
+        )
+    with torch.autocast("cpu", torch.bfloat16):
+        return model.model(**inputs, use_cache=False).last_hidden_state
+
+
 def loss_of(model: Gemma4ForConditionalGeneration, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Weighted mean of the cross-entropy; and per supervised token the greedy guess and the target."""
-    hidden = model.model(**batch.inputs, use_cache=False).last_hidden_state[:, :-1]
+    hidden = run(model, batch)[:, :-1]
     at = batch.weights[:, 1:] > 0
-    logits = model.lm_head(hidden[at])
+    logits = model.lm_head(hidden[at].float())
     cap = model.config.text_config.final_logit_softcapping
     logits = cap * torch.tanh(logits / cap)
     target, weight = batch.inputs["input_ids"][:, 1:][at], batch.weights[:, 1:][at]
@@ -124,10 +137,11 @@ def loss_of(model: Gemma4ForConditionalGeneration, batch: Batch) -> tuple[torch.
 
 def tower_pass(model: Gemma4ForConditionalGeneration, batch: Batch) -> None:
     """Run the encoders alone; the heads have listened."""
-    if "pixel_values" in batch.inputs:
-        model.model.get_image_features(batch.inputs["pixel_values"], batch.inputs["image_position_ids"])
-    else:
-        model.model.get_audio_features(batch.inputs["input_features"], batch.inputs["input_features_mask"])
+    with torch.autocast("cpu", torch.bfloat16):
+        if "pixel_values" in batch.inputs:
+            model.model.get_image_features(batch.inputs["pixel_values"], batch.inputs["image_position_ids"])
+        else:
+            model.model.get_audio_features(batch.inputs["input_features"], batch.inputs["input_features_mask"])
 
 
 # -- calibration of buffers ----------------------------------------------------------------------------------------
@@ -206,10 +220,10 @@ def validate(model, data: Data, kinds: list[str], rounds: int = 3) -> dict[str, 
         if "speech" in kinds:
             batches += [data._speech(24, held) for held in ("known", "voice", "speed")]
     for batch in batches:
-        hidden = model.model(**batch.inputs, use_cache=False).last_hidden_state
+        hidden = run(model, batch)
         for row, answers in enumerate(batch.answers):
             for first, end, kind in answers:
-                guess = model.lm_head(hidden[row, first - 1 : end - 1]).argmax(-1)
+                guess = model.lm_head(hidden[row, first - 1 : end - 1].float()).argmax(-1)
                 right.setdefault(kind, []).append(bool((guess == batch.inputs["input_ids"][row, first:end]).all()))
     model.train()
     return figures | {k: float(np.mean(v)) for k, v in sorted(right.items())}
@@ -228,17 +242,17 @@ def make_optimisers(model: torch.nn.Module, heads: Heads) -> list[torch.optim.Op
     return [torch.optim.AdamW(groups, lr=PEAK, betas=(0.9, 0.95), fused=True), Muon(hidden, lr=PEAK, weight_decay=0.05)]
 
 
-def schedule(progress: float, step: int) -> float:
-    """The learning rate: a rise over ``WARM_STEPS``, then flat, then a straight fall to a fiftieth."""
+def schedule(progress: float, step: int, peak: float) -> float:
+    """The learning rate: a rise over ``WARM_STEPS`` to ``peak``, then flat, then a straight fall to a fiftieth."""
     fall = 1.0 if progress < DECAY_FROM else max(0.02, 1 - (progress - DECAY_FROM) / (1 - DECAY_FROM))
-    return PEAK * min(1.0, (step + 1) / WARM_STEPS) * fall
+    return peak * min(1.0, (step + 1) / WARM_STEPS) * fall
 
 
 class Training:
     """A model on its way, with all that a checkpoint keeps; ``step`` goes on by one, ``progress`` is the share done."""
 
-    def __init__(self, name: str, work: Path, seed: int, smoke: bool):
-        self.name, self.smoke, self.saved = name, smoke, work / f"{name}.pt"
+    def __init__(self, name: str, work: Path, seed: int, smoke: bool, peak: float = PEAK):
+        self.name, self.smoke, self.peak, self.saved = name, smoke, peak, work / f"{name}.pt"
         self.tokenizer = load_or_train(work / "tokenizer.json")
         self.config = model_configs.config(name, {t: self.tokenizer.token_to_id(t) for t in SPECIAL})
         self.model = build(self.config, seed).train()
@@ -256,7 +270,7 @@ class Training:
     def step(self, progress: float) -> float:
         """One change of the weights; returns the length of the gradient."""
         for group in (g for o in self.optimisers for g in o.param_groups):
-            group["lr"] = schedule(progress, self.steps)
+            group["lr"] = schedule(progress, self.steps, self.peak)
         if progress < self.towers_until:
             for kind in (k for k in TOWER_SIZES if k in self.mixture or k == "small"):
                 self._learn_encoder(kind)
@@ -370,6 +384,7 @@ def main(argv: list[str] | None = None) -> Path:
     ask.add_argument("--work", type=Path, default=Path(__file__).parent / "work", help="tokenizer, clips, checkpoints")
     ask.add_argument("--out", type=Path, default=None, help="exported directory (work/export/NAME)")
     ask.add_argument("--seed", type=int, default=4)
+    ask.add_argument("--rate", type=float, default=PEAK, help="highest learning rate (default: %(default)s)")
     ask.add_argument("--threads", type=int, default=1)
     ask.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --work")
     ask.add_argument("--start", type=Path, help="begin with the weights of this exported directory, not from nothing")
@@ -380,28 +395,29 @@ def main(argv: list[str] | None = None) -> Path:
     args.work.mkdir(parents=True, exist_ok=True)
     if args.start and not (args.work / "tokenizer.json").exists():
         shutil.copy(args.start / "tokenizer.json", args.work)
-    training = Training(args.name, args.work, args.seed, args.smoke)
+    training = Training(args.name, args.work, args.seed, args.smoke, args.rate)
     used = 0.0
     if args.resume and training.saved.exists():
         used = training.resume()
     elif args.start:
         training.start_from(args.start, Path(__file__).parent / "results" / f"{args.name}_curve.json")
-    start = time.time() - used
     every_log, last_save = 2 if args.smoke else 50, time.time()
 
     def share_done() -> float:
-        return training.steps / 4 if args.smoke else (time.time() - start) / (60 * args.minutes)
+        return training.steps / 4 if args.smoke else used / (60 * args.minutes)
 
     while (progress := share_done()) < 1:
+        before = time.time()
         training.calibrate(progress)
         norm = training.step(progress)
         if training.steps % every_log == 0:
             validated = args.smoke or (training.steps % (3 * every_log) == 0 and progress > training.towers_until)
-            training.report((time.time() - start) / 60, norm, validated)
+            training.report(used / 60, norm, validated)
+        used += min(time.time() - before, LONGEST_STEP)
         if time.time() - last_save > 300:
             last_save = time.time()
-            training.save(time.time() - start, out)
-    training.save(time.time() - start, out)
+            training.save(used, out)
+    training.save(used, out)
     return out
 
 
