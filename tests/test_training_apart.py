@@ -10,7 +10,7 @@ from random import Random  # noqa: E402
 
 from training import apart, model_configs, text  # noqa: E402
 from training.data import places  # noqa: E402
-from training.train import build  # noqa: E402
+from training.model import build  # noqa: E402
 
 pytestmark = pytest.mark.reference
 SPECIAL = (

@@ -19,6 +19,7 @@ from .pictures import COLOURS, SHAPES, Scene
 CELL = 48  # pixels of a soft token's side
 WORDS = sorted({word for phrase in speech.PHRASES for word in phrase.split()})
 SIZES = {"shape": len(SHAPES) + 1, "colour": len(COLOURS) + 1, "digit": 11, "middle": 2}  # class 0: nothing here
+PLACES = 8.0  # weight of the distances, which are parts of 480 pixels
 MOST = 6  # things to count; "none" is a number too
 
 
@@ -72,13 +73,13 @@ class Heads(nn.Module):
                 weight = torch.ones(SIZES[name])
                 weight[0] = 0.1  # most of a picture is ground
                 total = total + F.cross_entropy(self.read(name, soft), labels[name], weight)
-            total = total + F.mse_loss(self.read("place", soft), labels["place"])
+            total = total + PLACES * F.l1_loss(self.read("place", soft), labels["place"])
         looked = self.soft.pop("decoder", None)  # none where the encoders ran alone
         if "named" in labels and looked is not None:
             row, at, number = labels["named"][:, [0, 1, 4]].long().unbind(1)
             words, one = looked[row, at], number < 0
             if one.any():
-                total = total + 10 * F.mse_loss(self.read("where", words[one]), labels["named"][one, 2:4])
+                total = total + PLACES * F.l1_loss(self.read("where", words[one]), labels["named"][one, 2:4])
             if not one.all():
                 total = total + F.cross_entropy(self.read("number", words[~one]), number[~one])
         if "words" in labels:

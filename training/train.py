@@ -13,21 +13,20 @@ import os
 import shutil
 import time
 from pathlib import Path
-from random import Random
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
-from torch.nn import functional as F
-from transformers import Gemma4Config, Gemma4ForConditionalGeneration
-from transformers.models.gemma4 import modeling_gemma4 as reference
 
-from . import apart, model_configs, pictures
+from . import model_configs
 from .auxiliary import Heads
-from .data import Batch, Data
+from .calibration import calibrate_clips, calibrate_standardisation
+from .data import Data
 from .export import export
+from .model import Balance, build, loss_of, tower_pass
 from .muon import Muon, is_hidden_matrix
 from .tokenizer import SPECIAL, load_or_train
+from .validation import validate
 
 SIZES = {"text": 5, "recall": 6, "repeat": 12, "digits": 8, "scenes": 8, "speech": 16, "both": 6}
 TOWER_SIZES = {"small": 32, "digits": 12, "scenes": 12, "speech": 24}  # when only the encoders learn
@@ -41,195 +40,6 @@ LONGEST_STEP = 30  # seconds: a machine that slept, or a process that was stoppe
 TOWERS_UNTIL, HELP = 0.07, 0.3  # share of the time that the encoders learn alone; weight of the heads' loss afterwards
 
 
-# -- the model -----------------------------------------------------------------------------------------------------
-def experts_in_one_product(self, x, top_k_index, top_k_weights):
-    """The tokens of each expert side by side, padded to the fullest, so that all experts are one batched product."""
-    k, expert = top_k_index.shape[1], top_k_index.flatten()
-    order = expert.argsort(stable=True)
-    counts = torch.bincount(expert, minlength=self.num_experts)
-    place = torch.arange(len(order)) - (counts.cumsum(0) - counts)[expert[order]]  # of each token among its expert's
-    rows = x.new_zeros(self.num_experts, int(counts.max()), x.shape[1])
-    rows[expert[order], place] = x[order // k]
-    gate, up = torch.bmm(rows, self.gate_up_proj.mT).chunk(2, -1)
-    out = torch.bmm(self.act_fn(gate) * up, self.down_proj.mT)
-    chosen = out[expert[order], place] * top_k_weights.flatten()[order][:, None]
-    return torch.zeros_like(x).index_add(0, order // k, chosen.to(x.dtype))
-
-
-def build(config: dict, seed: int) -> Gemma4ForConditionalGeneration:
-    """The reference model with weights drawn for its small width (its own initialisation suits large ones)."""
-    torch.manual_seed(seed)
-    settings = Gemma4Config(**json.loads(json.dumps(config)))
-    settings._attn_implementation = {"text_config": "sdpa", "vision_config": "sdpa", "audio_config": "eager"}
-    model = Gemma4ForConditionalGeneration(settings).float()
-    random = Random(seed)
-    with torch.no_grad():
-        for name, p in model.named_parameters():
-            if name.endswith(("embed_tokens.weight", "embed_tokens_per_layer.weight")):
-                p.normal_(0, p.shape[1] ** -0.5 if "per_layer" not in name else 0.25)
-            elif "position_embedding_table" in name:
-                p.copy_(_waves(p.shape[1], p.shape[2]).expand_as(p))
-            elif "k_norm" in name:
-                p.fill_(p.numel() ** -0.5)  # takes the place of attention's 1/sqrt(K), which is 1 in this family
-            elif name.endswith(("post_attention_layernorm.weight", "post_feedforward_layernorm.weight")):
-                p.fill_(0.5)
-            elif "post_per_layer_input_norm" in name:
-                p.fill_(0.3)
-            elif p.dim() >= 2:
-                fan_in = p[0].numel() if "experts" not in name else p.shape[2]
-                p.normal_(0, fan_in**-0.5)
-        for layer in model.model.language_model.layers:
-            layer.layer_scalar.fill_(round(random.uniform(0.7, 1.0), 2))
-    if model.config.text_config.enable_moe_block:
-        reference.Gemma4TextExperts.forward = experts_in_one_product
-    return model
-
-
-def _waves(length: int, width: int) -> torch.Tensor:
-    """(1, length, width) slow sines and cosines of the position, small: a smooth start for learned positions."""
-    angle = torch.arange(length)[:, None] * torch.exp(torch.linspace(0, -5, width // 2))[None]
-    return 0.2 * torch.cat([angle.sin(), angle.cos()], -1)[None]
-
-
-class Balance:
-    """Watches the routers; adds to the loss what pushes tokens away from experts that were overused lately."""
-
-    def __init__(self, model: Gemma4ForConditionalGeneration, weight: float = 0.02):
-        self.weight, self.seen = weight, {}
-        self.load: dict[int, torch.Tensor] = {}
-        for i, layer in enumerate(model.model.language_model.layers):
-            if layer.enable_moe_block:
-                layer.router.register_forward_hook(lambda _m, _i, out, i=i: self.seen.__setitem__(i, (out[0], out[2])))
-
-    def loss(self) -> torch.Tensor | float:
-        total: torch.Tensor | float = 0.0
-        for i, (p, chosen) in self.seen.items():
-            share = F.one_hot(chosen, p.shape[1]).float().mean((0, 1))  # (E,) sums to one
-            self.load[i] = 0.98 * self.load.get(i, share) + 0.02 * share
-            total = total + self.weight * p.shape[1] * (self.load[i] * p.mean(0)).sum()
-        self.seen = {}
-        return total
-
-
-def run(model: Gemma4ForConditionalGeneration, batch: Batch) -> torch.Tensor:
-    """The last hidden states (B, T, D); questions of one branch do not see those of another."""
-    inputs, text = dict(batch.inputs), model.config.text_config
-    if batch.branches is not None:
-        image, both_ways = inputs["mm_token_type_ids"] == 1, text.use_bidirectional_attention == "vision"
-        inputs["attention_mask"] = apart.masks(
-            batch.branches, inputs["position_ids"], image, text.sliding_window, both_ways
-        )
-    with torch.autocast("cpu", torch.bfloat16):
-        return model.model(**inputs, use_cache=False).last_hidden_state
-
-
-def loss_of(model: Gemma4ForConditionalGeneration, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Weighted mean of the cross-entropy; and per supervised token the greedy guess and the target."""
-    hidden = run(model, batch)[:, :-1]
-    at = batch.weights[:, 1:] > 0
-    logits = model.lm_head(hidden[at].float())
-    cap = model.config.text_config.final_logit_softcapping
-    logits = cap * torch.tanh(logits / cap)
-    target, weight = batch.inputs["input_ids"][:, 1:][at], batch.weights[:, 1:][at]
-    loss = (F.cross_entropy(logits.float(), target, reduction="none") * weight).sum() / weight.sum()
-    return loss, logits, target
-
-
-def tower_pass(model: Gemma4ForConditionalGeneration, batch: Batch) -> None:
-    """Run the encoders alone; the heads have listened."""
-    with torch.autocast("cpu", torch.bfloat16):
-        if "pixel_values" in batch.inputs:
-            model.model.get_image_features(batch.inputs["pixel_values"], batch.inputs["image_position_ids"])
-        else:
-            model.model.get_audio_features(batch.inputs["input_features"], batch.inputs["input_features_mask"])
-
-
-# -- calibration of buffers ----------------------------------------------------------------------------------------
-@torch.no_grad()
-def calibrate_standardisation(model, batches: list[Batch]) -> None:
-    """std_bias and std_scale: mean and inverse deviation of each channel of the pooled vision output."""
-    tower = model.model.vision_tower
-    if not tower.config.standardize:
-        return
-    bias, scale = tower.std_bias.clone(), tower.std_scale.clone()
-    out = torch.cat(
-        [
-            tower(b.inputs["pixel_values"], b.inputs["image_position_ids"]).last_hidden_state / scale + bias
-            for b in batches
-        ]
-    )
-    tower.std_bias.copy_(out.mean(0).bfloat16())
-    tower.std_scale.copy_((1 / out.std(0).clamp(min=1e-3)).bfloat16())
-
-
-@torch.no_grad()
-def calibrate_clips(model, batches: list[Batch], share: float, margin: float) -> int:
-    """Clip bounds of the encoders' linears: quantiles ``1 - share`` and ``share`` of what passes, times ``margin``."""
-    seen: dict[str, list[torch.Tensor]] = {}
-    hooks = []
-    for name, m in model.named_modules():
-        if isinstance(m, reference.Gemma4ClippableLinear) and m.use_clipped_linears:
-            for b in (m.input_min, m.output_min):
-                b.fill_(-float("inf"))
-            for b in (m.input_max, m.output_max):
-                b.fill_(float("inf"))
-
-            def note(_m, inputs, output, name=name):
-                for side, x in (("input", inputs[0]), ("output", output)):
-                    flat = x.flatten()
-                    k = max(1, int(flat.numel() * (1 - share)))
-                    ends = torch.stack([flat.kthvalue(k).values, flat.kthvalue(flat.numel() - k + 1).values])
-                    seen.setdefault(f"{name}.{side}", []).append(ends)
-
-            hooks.append(m.register_forward_hook(note))
-    for b in batches:
-        model.model(**b.inputs, use_cache=False)
-    for h in hooks:
-        h.remove()
-    modules = dict(model.named_modules())
-    for key, ends in seen.items():
-        name, side = key.rsplit(".", 1)
-        low, high = torch.stack(ends)[:, 0].min(), torch.stack(ends)[:, 1].max()
-        reach = torch.maximum(high.abs(), low.abs()) * 0.05  # both bounds stay away from zero
-        getattr(modules[name], side + "_min").copy_(torch.minimum(low * margin, -reach).bfloat16())
-        getattr(modules[name], side + "_max").copy_(torch.maximum(high * margin, reach).bfloat16())
-    return len(seen)
-
-
-# -- validation ----------------------------------------------------------------------------------------------------
-@torch.no_grad()
-def validate(model, data: Data, kinds: list[str], rounds: int = 3) -> dict[str, float]:
-    """Loss per text domain and share of right answers per kind of question, on the validation split."""
-    model.eval()
-    right: dict[str, list[bool]] = {}
-    figures: dict[str, float] = {}
-    for domain in data.streams:
-        rows = [data.streams[domain][i * 256 : i * 256 + 256] for i in range(6)]
-        ids = torch.tensor(np.stack([np.concatenate([[data.id["<bos>"]], r]) for r in rows]))
-        loss, _, _ = loss_of(
-            model, Batch("text", {"input_ids": ids, "mm_token_type_ids": ids * 0}, (ids >= 0).float(), [])
-        )
-        figures[f"loss {domain}"] = float(loss)
-    batches = []
-    for _ in range(rounds):
-        batches += [data.batch(k, 12) for k in kinds if k not in ("text", "repeat", "speech")]
-        if "digits" in kinds:
-            held = data._scenes(8, pictures.HELD_OUT_ASPECT)
-            held.answers = [[(a, b, "held-out aspect") for a, b, _ in row] for row in held.answers]
-            batches.append(held)
-        if "speech" in kinds:
-            batches += [data._speech(24, held) for held in ("known", "voice", "speed")]
-    for batch in batches:
-        hidden = run(model, batch)
-        for row, answers in enumerate(batch.answers):
-            for first, end, kind in answers:
-                guess = model.lm_head(hidden[row, first - 1 : end - 1].float()).argmax(-1)
-                right.setdefault(kind, []).append(bool((guess == batch.inputs["input_ids"][row, first:end]).all()))
-    model.train()
-    return figures | {k: float(np.mean(v)) for k, v in sorted(right.items())}
-
-
-# -- the loop ------------------------------------------------------------------------------------------------------
 def make_optimisers(model: torch.nn.Module, heads: Heads) -> list[torch.optim.Optimizer]:
     """Muon for the hidden matrices, AdamW for the rest."""
     hidden = [p for name, p in model.named_parameters() if is_hidden_matrix(name, p)]
