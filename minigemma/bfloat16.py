@@ -5,17 +5,16 @@ NumPy has no bfloat16; in memory its values are uint16 here.
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 import weakref
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 
 import numpy as np
 
+from .threads import cores, pool
+
 _WORTH_TWO_THREADS = 2**20  # values; below this a second thread costs more than it saves
 _UPPER = np.uint32(0xFFFF0000)
+FEW = 8  # vectors; more of them are worth one large product
 _PIECE = 2**18  # values; between its two steps a piece stays in the processor's cache
 
 
@@ -24,28 +23,28 @@ def widen(raw: np.ndarray, out: np.ndarray) -> np.ndarray:
 
     NumPy computes without holding the interpreter lock, so the parts of a large tensor are widened in parallel.
     """
-    pool = _threads() if raw.size >= _WORTH_TWO_THREADS else None
-    if pool is None:
+    threads = pool() if raw.size >= _WORTH_TWO_THREADS else None
+    if threads is None:
         _shift_up(raw, out)
     else:
-        cuts = np.linspace(0, raw.size, _cores() + 1).astype(int)
-        list(pool.map(lambda a, b: _shift_up(raw[a:b], out[a:b]), cuts[:-1], cuts[1:]))
+        cuts = np.linspace(0, raw.size, cores() + 1).astype(int)
+        list(threads.map(lambda a, b: _shift_up(raw[a:b], out[a:b]), cuts[:-1], cuts[1:]))
     return out
 
 
-def matrix_vector(raw: np.ndarray, x: np.ndarray, scratch: Scratch) -> np.ndarray:
-    """``widen(raw) @ x``: bfloat16 bits (out, in), x (in,) float32 -> (out,).
+def product_of_few(x: np.ndarray, raw: np.ndarray, scratch: Scratch) -> np.ndarray:
+    """``x @ widen(raw).T`` for at most FEW vectors: x (T, in) float32, bfloat16 bits (out, in) -> (T, out).
 
     A 32-bit word holds two neighbours. The second becomes a float32 where it is, once the first is masked away; the
     first, once it is shifted up. So even and odd columns are multiplied apart, and nothing is copied. Every thread
     takes its share of the rows, some at a time, which do not leave its cache between the steps.
     """
     if raw.shape[1] % 2:
-        return widen(raw.reshape(-1), scratch.lend(raw.size)).reshape(raw.shape) @ x
-    words, even, odd = raw.view(np.uint32), x[0::2].copy(), x[1::2].copy()
-    y = np.empty(len(raw), np.float32)
+        return x @ widen(raw.reshape(-1), scratch.lend(raw.size)).reshape(raw.shape).T
+    words, even, odd = raw.view(np.uint32), x.T[0::2].copy(), x.T[1::2].copy()
+    y = np.empty((len(raw), len(x)), np.float32)
     # rows at a time; BLAS leaves so small a product to the thread that asks for it
-    step = max(1, _PIECE // max(1, len(even)))
+    step = max(1, _PIECE // max(1, even.size))
 
     def share(first: int, last: int) -> None:
         buffer = scratch.lend(step * len(even)).reshape(step, -1)
@@ -57,10 +56,10 @@ def matrix_vector(raw: np.ndarray, x: np.ndarray, scratch: Scratch) -> np.ndarra
             np.left_shift(words[rows], 16, out=half.view(np.uint32))
             y[rows] += half @ even
 
-    pool = _threads() if raw.size >= _WORTH_TWO_THREADS else None
-    cuts = np.linspace(0, len(raw), (_cores() if pool else 1) + 1).astype(int)
-    list((pool.map if pool else map)(share, cuts[:-1], cuts[1:]))
-    return y
+    threads = pool() if raw.size >= _WORTH_TWO_THREADS else None
+    cuts = np.linspace(0, len(raw), (cores() if threads else 1) + 1).astype(int)
+    list((threads.map if threads else map)(share, cuts[:-1], cuts[1:]))
+    return y.T
 
 
 def _shift_up(raw: np.ndarray, out: np.ndarray) -> None:
@@ -77,15 +76,6 @@ def narrow(x: np.ndarray) -> np.ndarray:
     rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
     rounded[np.isnan(x).reshape(-1)] = 0x7FC0
     return rounded.astype(np.uint16).reshape(np.shape(x))
-
-
-def _cores() -> int:
-    return min(os.cpu_count() or 1, 8)  # memory is the limit long before the cores are
-
-
-@cache
-def _threads() -> ThreadPoolExecutor | None:
-    return None if sys.platform == "emscripten" or _cores() == 1 else ThreadPoolExecutor(_cores(), "widen")
 
 
 class Scratch:

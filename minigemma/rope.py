@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from minigemma.threads import in_blocks
+
 
 def rotation_frequencies(head_dim: int, theta: float, fraction: float = 1.0) -> np.ndarray:
     """Radians a token for each pair: (K/2,) float32; the last ``1 - fraction`` of them are 0.
@@ -36,7 +38,12 @@ def rotation_table(positions: np.ndarray, frequencies: np.ndarray) -> tuple[np.n
 
 def rotate(x: np.ndarray, rotation: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """Turn the pairs of every head. x (T, H, K), rotation two arrays (T, K/2) -> (T, H, K)."""
-    cos, sin = (table[:, None, :] for table in rotation)  # (T, 1, K/2): the same for every head
-    half = x.shape[-1] // 2
-    a, b = x[..., :half], x[..., half:]  # pair i is (a[i], b[i])
-    return np.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
+    turned, half = np.empty_like(x), x.shape[-1] // 2
+
+    def turn(x: np.ndarray, turned: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> None:
+        a, b = x[..., :half], x[..., half:]  # pair i is (a[i], b[i])
+        np.subtract(a * cos, b * sin, out=turned[..., :half])
+        np.add(b * cos, a * sin, out=turned[..., half:])
+
+    in_blocks(turn, x, turned, *(table[:, None, :] for table in rotation))  # (T, 1, K/2): the same for every head
+    return turned

@@ -35,10 +35,11 @@ from minigemma.config import VisionConfig
 from minigemma.errors import InputError
 from minigemma.ops import clipped_linear, gelu, linear, rms_norm
 from minigemma.rope import rotate, rotation_frequencies, rotation_table
+from minigemma.threads import each_value, in_blocks
 from minigemma.trace import Watch, unwatched
 from minigemma.vision.pooling import pool_patches, standardise
 
-SCORES_AT_ONCE = 2**20  # 4 MB, which stay in the processor's cache from the product to the exponential and back
+SCORES_AT_ONCE = 2**21  # 8 MB, which stay in the processor's cache from the product to the exponential and back
 
 
 def encode(
@@ -143,24 +144,35 @@ def self_attention(
 def look_everywhere(queries: np.ndarray, keys: np.ndarray, values: np.ndarray, watch: Watch = unwatched) -> np.ndarray:
     """Each patch's weighted mean of all patches' values: three (N, H, K) -> (N, H, K). ``attend`` without a mask.
 
-    One head and a block of queries at a time: whole matrices for BLAS, and never more than 4 MB of scores.
+    One head and a block of queries at a time: whole matrices for BLAS, and never more than 8 MB of scores.
     """
     N, H, _ = queries.shape
     if watch.wants("pattern") or watch.wants("scores"):
         return attend(queries, keys, values, np.zeros(N, int), np.full(N, N - 1), watch)
     heads = np.empty_like(queries)
-    step = -(-SCORES_AT_ONCE // N)  # queries in a block
+    step = min(N, -(-SCORES_AT_ONCE // N))  # queries in a block
+    room, total = np.empty((step, N), np.float32), np.empty((step, 1), np.float32)
+
+    def weigh(scores: np.ndarray, total: np.ndarray) -> None:
+        scores -= scores.max(axis=-1, keepdims=True)
+        np.exp(scores, out=scores)
+        np.einsum("nk->n", scores, out=total[:, 0])
+
     for head in range(H):
-        for rows in (slice(start, start + step) for start in range(0, N, step)):
-            scores = queries[rows, head] @ keys[:, head].T  # (n, N)
-            scores -= scores.max(axis=-1, keepdims=True)
-            weights = np.exp(scores, out=scores)
-            heads[rows, head] = (weights @ values[:, head]) / weights.sum(axis=-1, keepdims=True)
+        q, k, v = (np.ascontiguousarray(each[:, head]) for each in (queries, keys, values))  # (N, K) each
+        k = np.ascontiguousarray(k.T)
+        for start in range(0, N, step):
+            block = q[start : start + step]
+            weights = np.matmul(block, k, out=room[: len(block)])  # (n, N)
+            in_blocks(weigh, weights, total[: len(block)])
+            heads[start : start + step, head] = (weights @ v) / total[: len(block)]
     return heads
 
 
 def feed_forward(x: np.ndarray, weights: Weights, watch: Watch = unwatched) -> np.ndarray:
     """GeGLU with clamped linear layers: ``down(gelu(gate(x)) * up(x))``, x (N, D) -> (N, D)."""
-    gate = watch("gate", gelu(clipped_linear(x, weights.under("gate_proj."))))  # (N, F)
-    gate *= clipped_linear(x, weights.under("up_proj."))
+    gate = clipped_linear(x, weights.under("gate_proj."))  # (N, F)
+    gate = watch("gate", gelu(gate, out=gate))
+    up = clipped_linear(x, weights.under("up_proj."))
+    each_value(np.multiply, gate, up, gate)
     return watch("output", clipped_linear(watch("inner", gate), weights.under("down_proj.")))
