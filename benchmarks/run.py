@@ -49,10 +49,13 @@ def environment(threads: int | None) -> dict[str, str]:
 
 def visit(what: Visit, directory: Path, env: dict[str, str], clock: str) -> dict[str, Any]:
     """Run one side to its end: {"tasks": {label: seconds, since_start, result}, "peak": bytes of anonymous memory}."""
-    if what.side in ("ours", "bfloat16") and not any(warm for *_, warm in what.tasks) and not what.once:
-        for path in directory.glob("*.safetensors"):  # a fresh process finds the file in the system's cache
-            with open(path, "rb", buffering=0) as file:
-                while file.read(2**24):
+    for path in directory.glob("*.safetensors"):
+        with open(path, "rb", buffering=0) as file:
+            if what.cold and hasattr(os, "posix_fadvise"):  # on Linux
+                os.fsync(file.fileno())  # what is not written yet is not forgotten
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            elif what.side in ("ours", "bfloat16") and not any(warm for *_, warm in what.tasks) and not what.once:
+                while file.read(2**24):  # a fresh process finds the file in the system's cache
                     pass
     arguments = [what.side, str(directory), json.dumps(what.memory), json.dumps(what.tasks), clock]
     start, found, peak = time.perf_counter(), {}, [0]
@@ -181,6 +184,11 @@ def keep(directory: Path, name: str, text: str, content: dict[str, Any]) -> None
     (directory / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
 
 
+def variants(keys: list[str]) -> list[str]:
+    """The models that rows are about: those of a key that names one, E2B otherwise."""
+    return sorted({key if key in PRESETS else "E2B" for key in keys})
+
+
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     keys = list(dict.fromkeys(row.key for row in rows(FULL, PRESETS["E2B"])))
@@ -206,7 +214,7 @@ def parse() -> argparse.Namespace:
     given = parser.parse_args()
     if given.repeat < 1:
         parser.error("--repeat takes 1 or more")
-    for variant in {"E2B", *given.rows} & {*PRESETS} if not given.small else ():
+    for variant in variants(given.rows) if not given.small else ():
         if not (given.twins / variant / "config.json").exists():
             where = given.twins / variant
             parser.error(f"no checkpoint in {where}; make one: python benchmarks/make_twin.py {variant} {where}")
@@ -219,9 +227,9 @@ def main() -> None:
         twins, sizes = given.twins, FULL
         if given.small:
             twins, sizes = Path(temporary), SMALL
-            for variant in {"E2B", *given.rows} & {*PRESETS}:
+            for variant in variants(given.rows):
                 make_twin(small(PRESETS[variant]), twins / variant, quiet=True)
-        config = read_config(twins / "E2B")
+        config = small(PRESETS["E2B"]) if given.small else PRESETS["E2B"]
         wanted = [row for row in rows(sizes, config) if row.key in given.rows]
         if given.small:  # the targets are about the full size
             wanted = [replace(row, least=None, most=None) for row in wanted]
@@ -238,7 +246,8 @@ def main() -> None:
         for each in (task for a in results.rounds for b in a.values() for task in b["tasks"].values()):
             del each["result"]
         content = {"date": str(date.today()), "machine": where, "lines": lines, "rounds": results.rounds}
-        keep(given.keep, f"{date.today()}{'-small' if given.small else ''}", text, content)
+        name = "-".join([str(date.today()), *variants(given.rows), *["small"] * given.small])
+        keep(given.keep, name, text, content)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from statistics import median
 
 import numpy as np
 
-from minigemma.bfloat16 import Scratch, matrix_vector, narrow, widen
+from minigemma.bfloat16 import Scratch, narrow, product_of_few, widen
 
 SHAPES = {"gate or up": (12_288, 1536), "down": (1536, 12_288), "queries": (2048, 1536)}
 VALUES = 100_000_000  # of each shape
@@ -33,7 +33,7 @@ def main() -> None:
         x, whole = random.standard_normal(shape[1], np.float32), np.empty(stored[0].size, np.float32)
         ways = {
             "whole": (2, lambda raw, _, x=x, out=whole: widen(raw.reshape(-1), out).reshape(raw.shape) @ x),
-            "pieces": (2, lambda raw, _, x=x: matrix_vector(raw, x, scratch)),
+            "pieces": (2, lambda raw, _, x=x: product_of_few(x[None], raw, scratch)),
             "float32": (4, lambda _, matrix, x=x: matrix @ x),
         }
         seconds: dict[str, list[float]] = {way: [] for way in ways}

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from .bfloat16 import Scratch, matrix_vector, widen
+from .bfloat16 import FEW as FEW_VECTORS
+from .bfloat16 import Scratch, product_of_few, widen
 from .checkpoint_files import compare, find_tensors, save_checkpoint
 from .config import Config
 from .errors import CheckpointError
 from .memory import available_memory, parse_size, show_size
-from .ops import linear
+from .ops import FEW, laid_out, linear
 from .parameters import TEXT
 from .safetensors_file import Entry
 from .weights import Weights, count_nonfinite, cuts, describe_nonfinite
@@ -107,14 +108,14 @@ class Checkpoint(Mapping[str, np.ndarray]):
             return linear(x, self[name] if i is None else self.matrix(name, i))
         file, stored = self._place[name]
         flat = file.flat(stored) if i is None else file.flat(stored, i, i + 1)
-        if len(x) == 1 and flat.dtype == np.uint16:
-            return matrix_vector(flat.reshape(shape), x[0], self._scratch)[None]
+        if 0 < len(x) <= FEW_VECTORS and flat.dtype == np.uint16:
+            return product_of_few(x, flat.reshape(shape), self._scratch)
         if i is not None:  # an expert is small
             return linear(x, _float32(flat, self._scratch).reshape(shape))
-        y = np.empty((len(x), shape[0]), np.float32)
+        y = np.empty((len(x), shape[0]), np.float32, order="F" if len(x) <= FEW else "C")  # as in linear
         for rows, tile in self._passing(name):
-            y[:, rows] = linear(x, tile)
-        return y
+            np.matmul(x, tile.T, out=y[:, rows])
+        return laid_out(y, shape[1])
 
     def tiles(self, name: str, rows_per_tile: int | None = None) -> Iterator[tuple[slice, np.ndarray]]:
         """A large matrix in tiles along its first axis, (which rows, float32 rows): all at once it would be too large.
@@ -135,12 +136,19 @@ class Checkpoint(Mapping[str, np.ndarray]):
             flat = file.flat(stored, rows.start, rows.stop)
             yield rows, _read_only(_float32(flat, self._scratch).reshape(-1, *shape[1:]))
 
-    def prefetch(self, names: Iterable[str]) -> None:
-        """Have the named tensors read into the system's cache in the background (those not resident already)."""
-        for name in names:
-            if name in self._place and name not in self._resident:
+    def prefetch(self, names: Iterable[str], only: Iterable[int] | None = None) -> None:
+        """Have the named tensors read into the system's cache in the background (those not resident already).
+
+        only: of stacks of matrices (experts) these alone, in this order.
+        """
+        names = [name for name in names if name in self._place]
+        for i in [None] if only is None else only:
+            for name in names:
                 file, stored = self._place[name]
-                file.will_need(stored)
+                if i is None and name not in self._resident:
+                    file.will_need(stored)
+                elif i is not None and (name, i) not in self._resident:
+                    file.will_need(stored, i, i + 1)
 
     def check(self, config: Config) -> None:
         """Compare with the config: every missing, unknown and wrongly shaped tensor, in one CheckpointError."""

@@ -22,7 +22,7 @@ from minigemma.ple import inject
 from minigemma.rope import rotation_frequencies, rotation_table
 from minigemma.trace import Watch, unwatched
 
-# the large tensors that every layer reads: the next layer's are read ahead (experts are not: few are chosen)
+# the large tensors that every layer reads: the next layer's are read ahead (experts are once they are chosen)
 READ_AHEAD = (
     *(f"self_attn.{part}_proj.weight" for part in "qkvo"),
     *(f"mlp.{part}_proj.weight" for part in ("gate", "up", "down")),
@@ -145,7 +145,8 @@ def run_layers(
         if last_only and spec.index == config.first_shared_layer:
             x, ple = x[-1:], None if ple is None else ple[-1:]
             context.last_only()
-        weights.prefetch(f"layers.{spec.index + 1}.{part}" for part in READ_AHEAD)
+        upcoming = [f"layers.{spec.index + 1}.{part}" for part in READ_AHEAD]
+        weights.prefetch(upcoming if spec is not specs[-1] else ["embed_tokens.weight"])  # the head comes last
         name = f"layers.{spec.index}"
         x = layer(
             x,

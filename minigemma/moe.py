@@ -37,7 +37,9 @@ def experts(x: np.ndarray, index: np.ndarray, weight: np.ndarray, weights: Weigh
     Tokens are grouped by expert, so each chosen expert is one matrix product, and the others are not even read.
     """
     output = np.zeros_like(x)
-    for expert in np.flatnonzero(np.bincount(index.ravel())).tolist():
+    chosen = np.flatnonzero(np.bincount(index.ravel())).tolist()
+    weights.prefetch(["gate_up_proj", "down_proj"], only=chosen)
+    for expert in chosen:
         tokens, slot = np.nonzero(index == expert)
         gate_up = weights.product(x[tokens], "gate_up_proj", expert)  # (t, 2F): the gate first, then up
         width = gate_up.shape[-1] // 2

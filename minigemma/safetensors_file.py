@@ -6,13 +6,18 @@ bfloat16, and single rows out of a mapped file. Where the library is missing (in
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import mmap
 import os
 import struct
+import sys
+import threading
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -31,6 +36,8 @@ STORED: dict[str, np.dtype] = {
     "F32": np.dtype("<f4"),
 }  # what a value is on disk
 _MOST_HEADER = 16 * 2**20  # bytes; two thousand tensors need 0.3 MB
+_PIECE = 2**18  # bytes that are read ahead at a time: more would not stay in the processor's cache
+_PROBES = 4  # places at which a tensor is looked up in the system's cache
 
 
 class Entry(NamedTuple):
@@ -89,12 +96,26 @@ class SafetensorsFile:
         self._check_unchanged()
         return self._library.get_tensor(name).astype(np.float32, copy=False)
 
-    def will_need(self, name: str) -> None:
-        """Ask the system to read a tensor into its cache soon; returns at once."""
+    def will_need(self, name: str, first: int = 0, last: int | None = None) -> None:
+        """Have rows first..last of a tensor read into the system's cache soon; returns at once."""
         entry = self.entries[name]
-        start = entry.start - entry.start % mmap.ALLOCATIONGRANULARITY
-        if isinstance(self._mapped, mmap.mmap) and hasattr(mmap, "MADV_WILLNEED"):
-            self._mapped.madvise(mmap.MADV_WILLNEED, start, entry.stop - start)
+        row = (entry.stop - entry.start) // max(1, entry.shape[0] if entry.shape else 1)
+        start, stop = entry.start + first * row, entry.stop if last is None else entry.start + last * row
+        if sys.platform == "linux":  # which reads no more than the beginning of what it is advised to read
+            _reader().put(lambda: self._read_ahead(start, stop))
+        elif isinstance(self._mapped, mmap.mmap) and hasattr(mmap, "MADV_WILLNEED"):
+            start -= start % mmap.ALLOCATIONGRANULARITY
+            self._mapped.madvise(mmap.MADV_WILLNEED, start, stop - start)
+
+    def _read_ahead(self, start: int, stop: int) -> None:
+        """Read bytes start..stop and keep nothing: the system's cache keeps them."""
+        if all(_is_cached(self._file, start + i * (stop - start) // _PROBES) for i in range(_PROBES)):
+            return
+        buffer = memoryview(bytearray(_PIECE))
+        with contextlib.suppress(OSError), open(self.path, "rb", buffering=0) as file:
+            file.seek(start)
+            while start < stop and (count := file.readinto(buffer[: stop - start])):
+                start += count
 
     def _error(self, message: str) -> CheckpointError:
         return CheckpointError(f"{self.path}: {message}")
@@ -188,6 +209,27 @@ class SafetensorsFile:
             start = entry.stop
         if start != size:
             raise self._error(f"has {size - start} bytes after its last tensor: it is damaged")
+
+
+@cache
+def _reader() -> SimpleQueue:
+    """What is put there is done by a thread that reads ahead, one after the other, and that no exit waits for."""
+    jobs: SimpleQueue = SimpleQueue()
+
+    def work() -> None:
+        while True:
+            jobs.get()()
+
+    threading.Thread(target=work, name="read ahead", daemon=True).start()
+    return jobs
+
+
+def _is_cached(file: BinaryIO, offset: int) -> bool:
+    """Is this byte in the system's cache? False where the system cannot say (Linux can, of most file systems)."""
+    try:
+        return os.preadv(file.fileno(), [bytearray(1)], offset, os.RWF_NOWAIT) == 1
+    except (AttributeError, OSError):
+        return False
 
 
 def _whole_numbers(value: Any) -> bool:

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import struct
+import sys
 import threading
 import tracemalloc
 from collections import Counter
@@ -20,11 +21,14 @@ from minigemma import safetensors_file
 from minigemma.bfloat16 import Scratch, narrow, widen
 from minigemma.checkpoint import Checkpoint, Weights, save_checkpoint
 from minigemma.config import read_config
+from minigemma.decoder import READ_AHEAD
 from minigemma.errors import CheckpointError, InputError
 from minigemma.memory import available_memory, parse_size, show_size
+from minigemma.model import load
 from minigemma.ops import product
 from minigemma.parameters import TEXT, parameter_count, tensor_shapes, unused_tensors
 from minigemma.safetensors_file import SafetensorsFile, write_safetensors
+from minigemma.trace import Trace
 
 HERE = Path(__file__).parent
 
@@ -163,11 +167,11 @@ def test_rows_and_tiles(saved, memory):
 @pytest.mark.parametrize("memory", [0, "all"])
 @pytest.mark.parametrize("dtype", ["BF16", "F32"])
 def test_rows_of_a_large_table_take_the_memory_of_the_rows(tmp_path, memory, dtype):
-    table = np.arange(20_000 * 256, dtype=np.float32).reshape(20_000, 256)
+    table = np.arange(60_000 * 256, dtype=np.float32).reshape(60_000, 256)
     stored = narrow(table) if dtype == "BF16" else table
     write_safetensors(tmp_path / "model.safetensors", {"table": table.shape}, lambda name: [stored], dtype)
     checkpoint = Checkpoint(tmp_path, memory=memory)
-    ids = np.array([19_999, 0, 7, 7])
+    ids = np.array([59_999, 0, 7, 7])
     tracemalloc.start()
     rows = checkpoint.rows("table", ids)
     peak = tracemalloc.get_traced_memory()[1]
@@ -175,8 +179,8 @@ def test_rows_of_a_large_table_take_the_memory_of_the_rows(tmp_path, memory, dty
         pass
     tiled = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 50_000  # the rows are 4 kB, the table is 20 MB
-    assert tiled < 13e6  # a tile is 4 MB, and two are alive while one takes the other's place
+    assert peak < 50_000  # the rows are 4 kB, the table is 61 MB
+    assert tiled < 40e6  # a tile is 16 MB, and two are alive while one takes the other's place
     np.testing.assert_array_equal(narrow(rows) if dtype == "BF16" else rows, stored[ids])
 
 
@@ -208,8 +212,9 @@ def test_experts_are_kept_one_by_one(tmp_path):
 
 @pytest.mark.parametrize("memory", [0, "all"])
 @pytest.mark.parametrize("dtype", ["BF16", "F32"])
-@pytest.mark.parametrize(("tokens", "width"), [(1, 410), (1, 411), (2, 410), (130, 410), (0, 410)])
-def test_products_are_those_of_the_whole_matrix(tmp_path, close, memory, dtype, tokens, width):
+@pytest.mark.parametrize(("tokens", "width"), [(1, 410), (1, 411), (2, 410), (8, 411), (300, 410), (0, 410)])
+def test_products_are_those_of_the_whole_matrix(tmp_path, close, monkeypatch, memory, dtype, tokens, width):
+    monkeypatch.setattr("minigemma.weights._TILE", 2**20)
     random = np.random.default_rng(0)
     stack = random.standard_normal((3, 2600, width), np.float32)  # more than a tile, and a last tile that is not full
     stored = narrow(stack) if dtype == "BF16" else stack
@@ -334,9 +339,69 @@ def test_no_memory_left(wide, monkeypatch):
         read_all(checkpoint)
 
 
-def test_prefetch(wide):
-    checkpoint = Checkpoint(wide, memory=0)
-    Weights(checkpoint, TEXT).prefetch(["layers.0.mlp.gate_proj.weight", "no such tensor"])
+def read_ahead_of(checkpoint, monkeypatch, work):
+    """The (first, last) bytes that are read ahead while ``work`` runs, in their order."""
+    spans, done = [], threading.Event()
+    monkeypatch.setattr(SafetensorsFile, "_read_ahead", lambda _, *span: spans.append(span))
+    work()
+    safetensors_file._reader().put(done.set)
+    assert done.wait(60)
+    return spans
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems are asked to read by themselves")
+def test_what_is_read_ahead(tmp_path, monkeypatch):
+    shapes = {"a": (6, 5), "stack": (4, 6, 10), "b": (7,)}
+    write_safetensors(tmp_path / "model.safetensors", shapes, lambda name: [np.ones(shapes[name], np.uint16)])
+    checkpoint = Checkpoint(tmp_path, memory=2**20)
+    start = checkpoint._entry("a").start
+
+    def ask():
+        Weights(checkpoint).prefetch(["b", "no such tensor", "a"])
+        Weights(checkpoint).under("st").prefetch(["ack"], only=[2, 0])
+        checkpoint["a"]  # stays, so it is not read again
+        checkpoint.prefetch(["a"])
+
+    spans = [(first - start, last - start) for first, last in read_ahead_of(checkpoint, monkeypatch, ask)]
+    assert spans == [(540, 554), (0, 60), (60 + 240, 60 + 360), (60, 60 + 120)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems are asked to read by themselves")
+def test_a_forward_pass_reads_the_next_layer_the_chosen_experts_and_the_head_ahead(tmp_path, monkeypatch):
+    config = small_config("26b")
+    save_checkpoint(tmp_path, config, draw_weights(tensor_shapes(config), 3))
+    model, trace = load(tmp_path, memory=0), Trace("layers.*.moe.expert_index")
+    checkpoint = model.weights._source
+    spans = read_ahead_of(checkpoint, monkeypatch, lambda: model.forward([5, 6], trace=trace))
+    expected = []
+    for i in range(config.text.num_hidden_layers):
+        layer = f"{TEXT}layers.{i}."
+        ahead = [f"{TEXT}layers.{i + 1}.{part}" for part in READ_AHEAD]
+        if i == config.text.num_hidden_layers - 1:
+            ahead = [TEXT + "embed_tokens.weight"]
+        expected += [checkpoint._entry(name)[2:] for name in ahead if name in checkpoint]
+        for expert in np.unique(trace[f"layers.{i}.moe.expert_index"]):
+            for name in (layer + "experts.gate_up_proj", layer + "experts.down_proj"):
+                _, shape, start, stop = checkpoint._entry(name)
+                each = (stop - start) // shape[0]
+                expected.append((start + expert * each, start + (expert + 1) * each))
+    assert spans == expected
+
+
+def test_reading_ahead_fills_the_cache_and_complains_of_nothing(tmp_path):
+    path = tmp_path / "model.safetensors"
+    write_safetensors(path, {"a": (5000, 1000)}, lambda name: [np.ones((5000, 1000), np.uint16)])
+    with open(path, "rb") as other:
+        if hasattr(os, "posix_fadvise"):  # forget it, where the file system can
+            os.fsync(other.fileno())
+            os.posix_fadvise(other.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        file = SafetensorsFile(path)
+        file._read_ahead(file.entries["a"].start, file.entries["a"].stop)
+        if sys.platform == "linux":
+            assert all(safetensors_file._is_cached(other, at) for at in range(0, 10**7, 10**6))
+    path.unlink()
+    file._read_ahead(0, 10**7)
+    file.will_need("a", 10, 20)
 
 
 def test_sizes():

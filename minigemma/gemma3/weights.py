@@ -41,8 +41,8 @@ class Gemma3Weights(Mapping[str, np.ndarray]):
     def tiles(self, name: str, rows_per_tile: int | None = None) -> Iterator[tuple[slice, np.ndarray]]:
         return self._stored.tiles(name, rows_per_tile)
 
-    def prefetch(self, names: Iterable[str]) -> None:
-        self._stored.prefetch(names)
+    def prefetch(self, names: Iterable[str], only: Iterable[int] | None = None) -> None:
+        self._stored.prefetch(names, only)
 
     def find_nonfinite(self) -> list[str]:
         return self._stored.find_nonfinite()
