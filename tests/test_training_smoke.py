@@ -30,10 +30,12 @@ def work(tmp_path_factory):
     return tmp_path_factory.mktemp("training")
 
 
-@pytest.mark.parametrize("name", ["mini-e", "mini-a4b"])
+@pytest.mark.parametrize("name", ["mini-e", "mini-a4b", "mini-31b"])
 def test_smoke(name, work):
     root = Path(__file__).parent.parent
     command = [sys.executable, "-m", "training.train", name, "--smoke", "--work", str(work)]
+    if name == "mini-31b":
+        command += ["--grow", str(root / "minigemma" / "shipped" / "mini-a4b")]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
 
@@ -46,6 +48,10 @@ def test_smoke(name, work):
     assert np.isfinite(logits).all()
     assert len(list(model.generate(**prompt._asdict(), max_new_tokens=3, stop=()))) == 3
     assert (work / "export" / name / "model.safetensors").stat().st_size < 12e6
+    if name == "mini-31b":  # near what it has in common with the other, not near new weights
+        old = mg.load("mini-a4b").weights["language_model.layers.3.mlp.gate_proj.weight"]
+        new = model.weights["language_model.layers.3.mlp.gate_proj.weight"]
+        assert np.abs(new[: len(old)] - old).max() < 0.05 < np.abs(old).max()
 
     curve = json.loads((work / "export" / f"{name}_curve.json").read_text())
     assert curve

@@ -1,7 +1,8 @@
-"""Everything from nothing: ``python -m training`` (``make train``; three and a half hours on two cores, one a model).
+"""Everything from nothing: ``python -m training`` (``make train``; some five hours on two cores).
 
-Tokenizer and held-out sets, the samples, both checkpoints side by side, their curves, and the evaluation. The new
-checkpoints take the place of the shipped ones. ``--smoke`` goes through all of it in minutes, into another directory.
+Tokenizer and held-out sets, the samples, two checkpoints side by side and the third, which begins with what it has in
+common with one of them, their curves, and the evaluation. The new checkpoints take the place of the shipped ones.
+``--smoke`` goes through all of it in minutes, into another directory.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from . import curves, heldout, model_configs, samples
 HERE = Path(__file__).parent
 
 
-def train(work: Path, options: list[str]) -> None:
-    """Both checkpoints at once, each with a log of its own in ``work``; stops if one fails."""
+def train(work: Path, jobs: dict[str, list[str]]) -> None:
+    """Checkpoints at once, by name and options, each with a log of its own in ``work``; stops if one fails."""
     running = {}
-    for name in model_configs.NAMES:
+    for name, options in jobs.items():
         command = [sys.executable, "-m", "training.train", name, "--work", str(work), *options]
         with (work / f"{name}.log").open("w", encoding="utf-8") as log:
             running[name] = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
@@ -46,7 +47,10 @@ def main() -> None:
         data, shown, shipped, results = (args.work / part for part in ("data", "samples", "shipped", "results"))
     heldout.main(["--work", str(args.work), "--out", str(data)])
     samples.main(["--out", str(shown)])
-    train(args.work, ["--smoke"] if args.smoke else ["--minutes", str(args.minutes)])
+    options = ["--smoke"] if args.smoke else ["--minutes", str(args.minutes)]
+    train(args.work, {"mini-e": options, "mini-a4b": options})
+    grow = ["--grow", str(args.work / "export" / "mini-a4b"), "--threads", "2"]
+    train(args.work, {"mini-31b": grow + (options if args.smoke else ["--minutes", str(args.minutes / 3)])})
     results.mkdir(parents=True, exist_ok=True)
     for name in model_configs.NAMES:
         shutil.copytree(args.work / "export" / name, shipped / name, dirs_exist_ok=True)

@@ -19,7 +19,7 @@ from .pictures import COLOURS, SHAPES, Scene
 CELL = 48  # pixels of a soft token's side
 WORDS = sorted({word for phrase in speech.PHRASES for word in phrase.split()})
 SIZES = {"shape": len(SHAPES) + 1, "colour": len(COLOURS) + 1, "digit": 11, "middle": 2}  # class 0: nothing here
-PLACES = 8.0  # weight of the distances, which are parts of 480 pixels
+PLACES = 4.0  # weight of the distances, which are parts of 480 pixels
 MOST = 6  # things to count; "none" is a number too
 
 

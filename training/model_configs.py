@@ -1,4 +1,4 @@
-"""The two shipped shapes, small: every mechanism of the released E2B and 26B-A4B switched on; the hub's own keys."""
+"""The shipped shapes, small: every mechanism of the released E2B, 26B-A4B and 31B switched on; the hub's own keys."""
 
 from __future__ import annotations
 
@@ -127,6 +127,14 @@ _SHAPES: dict[str, dict[str, Any]] = {
         "vision": {"use_clipped_linears": False, "standardize": True},
         "audio": None,
     },
+}
+_SHAPES["mini-31b"] = copy.deepcopy(_SHAPES["mini-a4b"])  # as the released ones: dense where the other has experts
+_SHAPES["mini-31b"]["text"] |= {
+    "intermediate_size": 512,
+    "enable_moe_block": False,
+    "num_experts": None,
+    "top_k_experts": None,
+    "moe_intermediate_size": None,
 }
 NAMES = tuple(_SHAPES)
 

@@ -32,9 +32,10 @@ SIZES = {"text": 5, "recall": 6, "repeat": 12, "digits": 8, "scenes": 8, "speech
 TOWER_SIZES = {"small": 32, "digits": 12, "scenes": 12, "speech": 24}  # when only the encoders learn
 ALONGSIDE = {"small": 0.5, "speech": 0.15}  # how often the encoders learn alone beside the rest, per step
 MIXTURE = {  # how often a kind is drawn; each step takes one of words and one of senses
-    "mini-e": {"text": 0.5, "recall": 1.6, "repeat": 0.5, "digits": 0.5, "scenes": 1.4, "speech": 0.4, "both": 0.4},
-    "mini-a4b": {"text": 0.5, "recall": 1.6, "repeat": 0.5, "digits": 0.6, "scenes": 1.4, "speech": 0.0, "both": 0.0},
+    "mini-e": {"text": 0.5, "recall": 1.8, "repeat": 0.2, "digits": 0.8, "scenes": 1.4, "speech": 0.4, "both": 0.4},
+    "mini-a4b": {"text": 0.5, "recall": 1.9, "repeat": 0.2, "digits": 0.9, "scenes": 1.4, "speech": 0.0, "both": 0.0},
 }
+MIXTURE["mini-31b"] = MIXTURE["mini-a4b"]
 PEAK, WARM_STEPS, DECAY_FROM = 2.5e-3, 100, 0.3  # learning rate; its rise in steps; the share of time where it falls
 LONGEST_STEP = 30  # seconds: a machine that slept, or a process that was stopped, has not been training
 TOWERS_UNTIL, HELP = 0.07, 0.3  # share of the time that the encoders learn alone; weight of the heads' loss afterwards
@@ -161,10 +162,22 @@ class Training:
         if shapes != {name: tensor.shape for name, tensor in weights.items()}:
             raise SystemExit(f"{exported} holds another model than {self.name}: other tensors, or other shapes")
         self.model.load_state_dict(weights, strict=False)
-        self.towers_until, self.calibrated = 0.0, 3
         if curve.exists():
             self.curve = json.loads(curve.read_text())
             self.earlier = {k: self.curve[-1][k] for k in ("step", "minutes")}
+        self._meet_heads()
+
+    def grow_from(self, exported: Path) -> None:
+        """Take over from another shape what this one has too; what is wider here keeps its new weights at the edge."""
+        own = self.model.state_dict()
+        for name, old in load_file(exported / "model.safetensors").items():
+            if name in own and all(n <= m for n, m in zip(old.shape, own[name].shape, strict=True)):
+                own[name][tuple(slice(n) for n in old.shape)] = old
+        self._meet_heads()
+
+    def _meet_heads(self) -> None:
+        """The heads, which are not exported, learn to read the encoders that are trained already."""
+        self.towers_until, self.calibrated = 0.0, 3
         optimiser = torch.optim.AdamW(self.heads.parameters(), lr=5e-3)
         for kind in (k for _ in range(2 if self.smoke else 25) for k in TOWER_SIZES if k in (*self.mixture, "small")):
             batch = self.train.batch(kind, 2 if self.smoke else TOWER_SIZES[kind])
@@ -198,19 +211,23 @@ def main(argv: list[str] | None = None) -> Path:
     ask.add_argument("--threads", type=int, default=1)
     ask.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --work")
     ask.add_argument("--start", type=Path, help="begin with the weights of this exported directory, not from nothing")
+    ask.add_argument("--grow", type=Path, help="begin with what this exported directory of another shape has in common")
     ask.add_argument("--smoke", action="store_true", help="a few steps of everything on a little data")
     args = ask.parse_args(argv)
     torch.set_num_threads(args.threads)
     out = args.out or args.work / "export" / args.name
     args.work.mkdir(parents=True, exist_ok=True)
-    if args.start and not (args.work / "tokenizer.json").exists():
-        shutil.copy(args.start / "tokenizer.json", args.work)
+    begin = args.start or args.grow
+    if begin and not (args.work / "tokenizer.json").exists():
+        shutil.copy(begin / "tokenizer.json", args.work)
     training = Training(args.name, args.work, args.seed, args.smoke, args.rate)
     used = 0.0
     if args.resume and training.saved.exists():
         used = training.resume()
     elif args.start:
         training.start_from(args.start, Path(__file__).parent / "results" / f"{args.name}_curve.json")
+    elif args.grow:
+        training.grow_from(args.grow)
     every_log, last_save = 2 if args.smoke else 50, time.time()
 
     def share_done() -> float:
