@@ -22,7 +22,9 @@ def run(*options, **settings):
 
 
 def test_small(tmp_path):
-    done = run("--small", "--repeat", 1, "--threads", 1, "--keep", tmp_path, "--rows", "prefill", "towers", "share")
+    done = run(
+        "--small", "--repeat", 1, "--threads", 1, "--keep", tmp_path, "--rows", "prefill", "towers", "share", "26B-A4B"
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "not measured" not in done.stdout
     (kept,) = tmp_path.glob("*.json")
