@@ -98,12 +98,14 @@ class SafetensorsFile:
 
     def will_need(self, name: str, first: int = 0, last: int | None = None) -> None:
         """Have rows first..last of a tensor read into the system's cache soon; returns at once."""
+        if self._mapped is None:  # all of it has been read already
+            return
         entry = self.entries[name]
         row = (entry.stop - entry.start) // max(1, entry.shape[0] if entry.shape else 1)
         start, stop = entry.start + first * row, entry.stop if last is None else entry.start + last * row
         if sys.platform == "linux":  # which reads no more than the beginning of what it is advised to read
             _reader().put(lambda: self._read_ahead(start, stop))
-        elif isinstance(self._mapped, mmap.mmap) and hasattr(mmap, "MADV_WILLNEED"):
+        elif hasattr(mmap, "MADV_WILLNEED"):
             start -= start % mmap.ALLOCATIONGRANULARITY
             self._mapped.madvise(mmap.MADV_WILLNEED, start, stop - start)
 
