@@ -102,17 +102,15 @@ def _watch_memory(process: subprocess.Popen, peak: list[int]) -> None:
 def too_large(what: Visit, config: Config) -> str:
     """Why a visit cannot be made on this machine; empty if it can."""
     counts = parameter_count(config)
-    if what.side == "towers eager":  # three times all scores of a layer, and more for a moment
-        patches = 9 * what.tasks[0].size
-        need = 3 * 4 * config.vision.num_attention_heads * patches**2 + 4 * (
-            counts["vision tower"] + counts["audio tower"]
-        )
+    everything, towers = sum(counts.values()), sum(counts.get(f"{kind} tower", 0) for kind in ("vision", "audio"))
+    if {task.name for task in what.tasks} <= {"image", "sound"}:
+        need = 4 * towers
     elif what.side == "float32":
-        need = 4 * (sum(counts.values()) - counts["per-layer embeddings"])
-    elif what.side == "bfloat16":
-        need = 2 * sum(counts.values())
+        need = 4 * everything  # for a moment it also holds the table that is cut
     else:
-        need = 4 * (sum(counts.values()) - counts["per-layer embeddings"]) if what.memory == "all" else 10**9
+        bytes_each = 2 if what.side == "bfloat16" else 4 if what.memory == "all" else 0
+        need = bytes_each * (everything - counts["per-layer embeddings"] - towers)
+    need = max(need, 10**9)
     free = available_memory()
     return f"needs {show_size(1.1 * need)}, {show_size(free)} are available" if 1.1 * need > free else ""
 
