@@ -108,7 +108,7 @@ def too_large(what: Visit, config: Config) -> str:
     elif what.side == "float32":
         need = 4 * everything  # for a moment it also holds the table that is cut
     else:
-        bytes_each = 2 if what.side == "bfloat16" else 4 if what.memory == "all" else 0
+        bytes_each = 2 if what.side == "bfloat16" else 4 if what.memory == "all" or what.side == "machine" else 0
         need = bytes_each * (everything - counts["per-layer embeddings"] - towers)
     need = max(need, 10**9)
     free = available_memory()
