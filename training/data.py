@@ -160,6 +160,7 @@ class Data:
     def _recall(self, size: int) -> Batch:
         """Stories with questions, each asked by itself or in one talk; in training every question several times."""
         samples, learning = [], self.split == "train"
+        kinds = text.BACKWARDS if learning else range(5)
         for _ in range(size):
             kind = self.random.choice(
                 ("story", "story", "chat", "apart", "apart", "apart", "sums") if learning else ("apart",)
@@ -170,7 +171,7 @@ class Data:
                 n, fillers = self.random.choice((1, 2, 3, 4, 5, 6, 8)), self.random.choice((0, 2, 6, 12, 18, 24))
                 n = min(n, 5) if fillers < 6 else n
                 asked = min(3 * n, 12 if kind == "story" else 8) if learning else n
-                pieces = text.story(self.random, n, fillers, form=kind, questions=asked)
+                pieces = text.story(self.random, n, fillers, form=kind, questions=asked, kinds=kinds)
             found = ["sum" if kind == "sums" else "recall"] * asked
             samples.append(self._sample(pieces, found, apart=kind == "apart"))
         return self._pad("recall", samples)

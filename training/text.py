@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -88,6 +89,7 @@ FILLER_HOW = [
     "near the wall",
     "without a sound",
 ]
+BACKWARDS = (0, 1, 1, 1, 1, 2, 3, 4)  # kinds of facts, half of them asked for by what stands last: "Who has the key?"
 PYTHON_TEST = {"textwrap.py", "heapq.py", "shlex.py", "calendar.py", "queue.py", "fractions.py"}  # never trained on
 PYTHON_VALID = {"bisect.py", "csv.py", "sched.py"}
 
@@ -139,13 +141,16 @@ def filler(random: Random) -> str:
     return f"{who[0].upper()}{who[1:]} {did} {how}."
 
 
-def facts(random: Random, number: int) -> list[tuple[str, str, str]]:
-    """``number`` facts as (sentence, question, one-word answer); no subject occurs twice: none contradicts another."""
+def facts(random: Random, number: int, kinds: Sequence[int] = range(5)) -> list[tuple[str, str, str]]:
+    """``number`` facts as (sentence, question, one-word answer); no subject occurs twice: none contradicts another.
+
+    kinds: which to draw from; a kind that stands there more often is drawn more often.
+    """
     names = random.sample(NAMES, len(NAMES))
     things = random.sample(OBJECTS, len(OBJECTS))
     found = []
     for _ in range(number):
-        kind = random.randrange(5)
+        kind = random.choice(kinds)
         if kind == 0:
             who, where = names.pop(), random.choice(PLACES)
             found.append((f"{who} went to the {where}.", f"Where is {who}?", where))
@@ -164,13 +169,20 @@ def facts(random: Random, number: int) -> list[tuple[str, str, str]]:
     return found
 
 
-def story(random: Random, number: int = 6, fillers: int = 10, form: str = "story", questions: int = 6) -> Pieces:
+def story(
+    random: Random,
+    number: int = 6,
+    fillers: int = 10,
+    form: str = "story",
+    questions: int = 6,
+    kinds: Sequence[int] = range(5),
+) -> Pieces:
     """A story and questions about it. The distance from a fact to its question grows with ``fillers``.
 
     form: "story" is plain text, "chat" a talk in turns; "apart" is what all questions share, then question and answer
-    by turns, as if each were the only question of a talk.
+    by turns, as if each were the only question of a talk. kinds: of the facts.
     """
-    told = facts(random, number)
+    told = facts(random, number, kinds)
     sentences = [f[0] for f in told]
     for _ in range(fillers):  # most filler comes after the facts, some between them
         at = random.randrange(len(sentences) + 1) if random.random() < 0.3 else len(sentences)
