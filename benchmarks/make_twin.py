@@ -2,6 +2,7 @@
 
     python benchmarks/make_twin.py E2B DIRECTORY            # 10.2 GB; E4B 16, 26B-A4B 51.6, 31B 62.5 GB
     python benchmarks/make_twin.py E2B DIRECTORY --scale small   # the same shape of model, a few megabytes
+    python benchmarks/make_twin.py 31B DIRECTORY --layers 6      # five local layers and a global one, 9.8 GB
 
 The dead keys and values that the E2B and E4B files carry are there too. The values are tame enough for activations to
 stay finite, and mean nothing: a twin is for measuring time and memory.
@@ -183,8 +184,14 @@ def main() -> None:
     parser.add_argument("directory", type=Path)
     parser.add_argument("--dtype", choices=["bf16", "f32"], default="bf16")
     parser.add_argument("--scale", choices=["full", "small"], default="full")
+    parser.add_argument("--layers", type=int, help="the first so many layers alone, at full width (26B-A4B and 31B)")
     given = parser.parse_args()
     config = PRESETS[given.variant] if given.scale == "full" else small(PRESETS[given.variant])
+    if given.layers:
+        if config.text.num_kv_shared_layers:
+            parser.error(f"--layers: the last layers of {given.variant} share keys and values; it cannot be cut")
+        kinds = config.text.layer_types[: given.layers]
+        config = replace(config, text=replace(config.text, num_hidden_layers=len(kinds), layer_types=kinds))
     total = make_twin(config, given.directory, given.dtype.upper())
     print(f"{given.directory}: {len(tensor_shapes(config, dead_kv=True))} tensors, {total:,} bytes")
 
