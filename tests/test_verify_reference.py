@@ -20,6 +20,7 @@ from minigemma import verify as module
 from minigemma.__main__ import main
 from minigemma.model import load
 from minigemma.streamed_reference import StreamedReference, _Files
+from minigemma.trace import Trace
 from minigemma.verify import verify
 
 pytestmark = pytest.mark.reference
@@ -127,6 +128,26 @@ def test_only_one_module_is_in_memory(tmp_path):
     largest = max(p.nbytes for p in model.parameters())
     assert 0 <= max(held) <= largest
     assert held[-1] < 2000  # what stands in for the embedding tables: one row of zeros each
+
+
+def test_a_choice_that_rounding_decides_is_no_difference_from_end_to_end(tmp_path, monkeypatch):
+    """Our own pass chooses other experts than the reference in one layer, as if two had been equally probable."""
+    model = random_model("26b")
+    save(model, tmp_path)
+    passes, forward = [], module.Gemma4.forward
+
+    def tipped(self, *args, trace=None):
+        passes.append(trace)
+        if len(passes) == 2:  # the pass from end to end
+            others = {"layers.1.moe.expert_index": lambda index: (index + 1) % self.config.text.num_experts}
+            trace = Trace(edit=others | ({} if trace is None else trace.edits))
+        return forward(self, *args, trace=trace)
+
+    monkeypatch.setattr(module.Gemma4, "forward", tipped)
+    report = verify(tmp_path, draw_ids(20, 0), file=io.StringIO())
+    assert len(passes) == 2
+    assert report.ok
+    assert report.comparisons[-1].name == "end_to_end.logits"
 
 
 def test_a_file_larger_than_memory_is_read(tmp_path):
