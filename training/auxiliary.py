@@ -3,7 +3,8 @@
 A short answer in words is little to learn an encoder from. So while training, small linear heads also read every soft
 token of a picture (shape, colour and digit under it, whether a thing's middle is there, and its place) and the words of
 a sound (connectionist temporal classification, Graves et al. 2006). Two more read the words of a question behind the
-decoder's first global layer: where the one thing is that a word names, or how many there are. All are thrown away.
+decoder's first global layer: where the one thing is that a word names, or how many there are. And two read a thing in
+a story, who has it: before that layer where it is told, behind it where it is asked. All are thrown away.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 
 from . import speech
 from .pictures import COLOURS, SHAPES, Scene
+from .text import NAMES
 
 CELL = 48  # pixels of a soft token's side
 WORDS = sorted({word for phrase in speech.PHRASES for word in phrase.split()})
@@ -52,14 +54,16 @@ class Heads(nn.Module):
         self.readers["place"] = nn.Linear(width, 2)
         self.readers["words"] = nn.Linear(width, len(WORDS) + 1)
         self.readers["where"], self.readers["number"] = nn.Linear(width, 2), nn.Linear(width, MOST + 1)
+        self.readers["told"], self.readers["asked"] = (nn.Linear(width, len(NAMES)) for _ in range(2))
         self.soft: dict[str, torch.Tensor] = {}
         for name in ("embed_vision", "embed_audio"):
             part = getattr(model.model, name, None)
             if part is not None:
                 part.register_forward_hook(lambda _m, _i, out, name=name: self.soft.__setitem__(name, out))
         text = model.model.language_model
-        looks = text.layers[text.config.layer_types.index("full_attention")]
-        looks.register_forward_hook(lambda _m, _i, out: self.soft.__setitem__("decoder", out))
+        first = text.config.layer_types.index("full_attention")
+        for name, layer in (("before", text.layers[first - 1]), ("behind", text.layers[first])):
+            layer.register_forward_hook(lambda _m, _i, out, name=name: self.soft.__setitem__(name, out))
 
     def read(self, name: str, soft: torch.Tensor) -> torch.Tensor:
         return self.readers[name](F.rms_norm(soft.float(), soft.shape[-1:]))
@@ -74,7 +78,12 @@ class Heads(nn.Module):
                 weight[0] = 0.1  # most of a picture is ground
                 total = total + F.cross_entropy(self.read(name, soft), labels[name], weight)
             total = total + PLACES * F.l1_loss(self.read("place", soft), labels["place"])
-        looked = self.soft.pop("decoder", None)  # none where the encoders ran alone
+        before, looked = self.soft.pop("before", None), self.soft.pop("behind", None)  # none if encoders ran alone
+        if "holders" in labels and looked is not None:
+            row, at, name, asked = labels["holders"].unbind(1)
+            for reader, hidden, those in (("told", before, asked == 0), ("asked", looked, asked == 1)):
+                if those.any():
+                    total = total + F.cross_entropy(self.read(reader, hidden[row[those], at[those]]), name[those])
         if "named" in labels and looked is not None:
             row, at, number = labels["named"][:, [0, 1, 4]].long().unbind(1)
             words, one = looked[row, at], number < 0

@@ -57,6 +57,7 @@ class Data:
     ):
         self.tokenizer, self.split = tokenizer, split
         self.things = named_things(tokenizer)
+        self.names = {tokenizer.token_to_id(mark + name): i for i, name in enumerate(text.NAMES) for mark in ("▁", "")}
         self.random, self.noise = Random(f"{seed} {split}"), np.random.default_rng([seed, len(split)])
         self.cache: dict[str, list[int]] = {}
         self.id = {
@@ -174,7 +175,24 @@ class Data:
                 pieces = text.story(self.random, n, fillers, form=kind, questions=asked, kinds=kinds)
             found = ["sum" if kind == "sums" else "recall"] * asked
             samples.append(self._sample(pieces, found, apart=kind == "apart"))
-        return self._pad("recall", samples)
+        batch = self._pad("recall", samples)
+        if holders := [found for row, sample in enumerate(samples) for found in self._holders(row, sample)]:
+            batch.labels["holders"] = torch.tensor(holders)
+        return batch
+
+    def _holders(self, row: int, sample: Sample) -> list[tuple[int, int, int, int]]:
+        """(row, token, number of a name, 0 or 1) for every thing that somebody has (0) or that is asked for (1)."""
+        has_the, who = self.encode(" has the"), self.tokenizer.token_to_id("Who")
+        held: dict[int, int] = {}
+        found = []
+        for at in range(3, len(sample.ids)):
+            first, *between, thing = sample.ids[at - 3 : at + 1]
+            if between == has_the and first in self.names:
+                held[thing] = self.names[first]
+                found.append((row, at, held[thing], 0))
+            elif between == has_the and first == who and thing in held:
+                found.append((row, at, held[thing], 1))
+        return found
 
     def _repeat(self, size: int) -> Batch:
         length = self.random.randint(8, 40)
