@@ -67,7 +67,7 @@ lite: .venv/dev            ## the notebooks with Python in the browser, in _lite
 	$(INSTALL) --editable '.[lite]'
 	$(PY) notebooks/lite/build.py
 
-train: .venv/reference     ## train both shipped checkpoints again from nothing (some hours; training/README.md)
+train: .venv/reference     ## train the shipped checkpoints again from nothing (some hours; training/README.md)
 	$(INSTALL) --editable '.[train]'
 	$(PY) -m training $(if $(SMOKE),--smoke --work out/train)
 

@@ -51,7 +51,7 @@ class Studio:
 
     def __init__(self, checkpoint: str | None = None):
         only = checkpoint or os.environ.get("MINIGEMMA_CHECKPOINT")
-        self.names = [only] if only else sorted(shipped_names(), reverse=True)  # mini-e before mini-a4b
+        self.names = [only] if only else sorted(shipped_names(), reverse=True)  # mini-e, mini-a4b, mini-31b
         self._models: dict[str, Gemma4] = {}
         self._runs: dict[tuple[str, str], Run] = {}
 

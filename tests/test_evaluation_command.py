@@ -9,15 +9,15 @@ from minigemma.errors import CheckpointError
 from minigemma.evaluation import evaluate
 
 
-def test_both_shipped_checkpoints(tmp_path, capsys):
+def test_shipped_checkpoints(tmp_path, capsys):
     assert evaluate.run((), str(tmp_path / "numbers.json"), limit=2) == 0
     printed = capsys.readouterr().out
     numbers = json.loads((tmp_path / "numbers.json").read_text(encoding="utf-8"))
-    assert list(numbers) == ["mini-a4b", "mini-e"]
-    both = {"Handwritten digits", "Held-out text: nats per token", "Facts recalled, by tokens between fact and answer"}
+    assert list(numbers) == ["mini-31b", "mini-a4b", "mini-e"]
+    every = {"Handwritten digits", "Held-out text: nats per token", "Facts recalled, by tokens between fact and answer"}
     for name, own, other in (("mini-e", "Spoken words", "Experts"), ("mini-a4b", "Experts", "Spoken words")):
         assert f"== {name} ==" in printed
-        assert both | {own} <= set(numbers[name])
+        assert every | {own} <= set(numbers[name])
         assert other not in numbers[name]
     assert numbers["mini-e"]["Spoken words"]["held-out voices"]["asked"] == 2
     losses = numbers["mini-e"]["Held-out text: nats per token"]["prose"]

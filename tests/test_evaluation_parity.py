@@ -15,9 +15,9 @@ from minigemma.trace import Trace  # noqa: E402
 
 pytestmark = pytest.mark.reference
 TOLERANCE = 1e-4
-SHIPPED = ("mini-a4b", "mini-e")
+SHIPPED = ("mini-31b", "mini-a4b", "mini-e")
 CASES = [("mini-e", name) for name in ("sentence", "story", "scene", "digits", "command", "both", "recorded")]
-CASES += [("mini-a4b", name) for name in ("sentence", "story", "scene", "digits")]
+CASES += [(model, name) for model in ("mini-a4b", "mini-31b") for name in ("sentence", "story", "scene", "digits")]
 
 
 def test_both_are_shipped():

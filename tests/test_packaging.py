@@ -84,7 +84,7 @@ print("fine")
 
 
 def test_shipped_directories_hold_what_the_reference_s_processor_loads():
-    for name in ("mini-e", "mini-a4b"):
+    for name in ("mini-e", "mini-a4b", "mini-31b"):
         parts = json.loads((ROOT / "minigemma" / "shipped" / name / "processor_config.json").read_text())
         found = {part: parts[part][f"{part}_type"] for part in ("image_processor", "video_processor")}
         assert found == {"image_processor": "Gemma4ImageProcessor", "video_processor": "Gemma4VideoProcessor"}

@@ -9,17 +9,19 @@ def test_every_picture_of_the_tour_is_in_the_gallery():
     assert set(tour.PICTURES) <= {entry.name for entry in GALLERY}
 
 
-def test_both_models_answer_everything_they_can(tmp_path, capsys, monkeypatch):
+def test_all_models_answer_everything_they_can(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(tour, "PICTURES", ("attention_local",))
     tour.tour(tmp_path / "deep" / "tour")
     printed = capsys.readouterr().out
     index = (tmp_path / "deep" / "tour" / "index.md").read_text(encoding="utf-8")
     samples = Studio().samples
     for text in (printed, index):
-        assert text.index("mini-e: 10 layers") < text.index("mini-a4b: 12 layers")
-        assert text.count(samples["scene"]["text"]) == 2
-        assert text.count("skipped: mini-a4b hears no sounds") == 3
-        assert text.count("skipped") == 3
+        places = [text.index(f"{model}:") for model in ("mini-e", "mini-a4b", "mini-31b")]
+        assert places == sorted(places)
+        assert text.count(samples["scene"]["text"]) == 3
+        for deaf in ("mini-a4b", "mini-31b"):
+            assert text.count(f"skipped: {deaf} hears no sounds") == 3
+        assert text.count("skipped") == 6
         assert samples["sentence"]["text"][:40] in text
     assert "](attention_local.png)" in index
     assert {p.suffix for p in (tmp_path / "deep" / "tour").iterdir()} == {".md", ".png", ".svg"}
