@@ -109,7 +109,7 @@ def too_large(what: Visit, config: Config) -> str:
         need = 4 * everything  # for a moment it also holds the table that is cut
     else:
         bytes_each = 2 if what.side == "bfloat16" else 4 if what.memory == "all" or what.side == "machine" else 0
-        need = bytes_each * (everything - counts["per-layer embeddings"] - towers)
+        need = bytes_each * (everything - counts.get("per-layer embeddings", 0) - towers)
     need = max(need, 10**9)
     free = available_memory()
     return f"needs {show_size(1.1 * need)}, {show_size(free)} are available" if 1.1 * need > free else ""
