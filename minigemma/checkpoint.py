@@ -145,10 +145,8 @@ class Checkpoint(Mapping[str, np.ndarray]):
         for i in [None] if only is None else only:
             for name in names:
                 file, stored = self._place[name]
-                if i is None and name not in self._resident:
-                    file.will_need(stored)
-                elif i is not None and (name, i) not in self._resident:
-                    file.will_need(stored, i, i + 1)
+                if (name if i is None else (name, i)) not in self._resident:
+                    file.will_need(stored, *(() if i is None else (i, i + 1)))
 
     def check(self, config: Config) -> None:
         """Compare with the config: every missing, unknown and wrongly shaped tensor, in one CheckpointError."""

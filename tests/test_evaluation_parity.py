@@ -20,7 +20,7 @@ CASES = [("mini-e", name) for name in ("sentence", "story", "scene", "digits", "
 CASES += [(model, name) for model in ("mini-a4b", "mini-31b") for name in ("sentence", "story", "scene", "digits")]
 
 
-def test_both_are_shipped():
+def test_all_are_shipped():
     assert shipped_names() == list(SHIPPED)
 
 

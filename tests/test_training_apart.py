@@ -9,7 +9,6 @@ pytest.importorskip("tokenizers")
 from random import Random  # noqa: E402
 
 from training import apart, model_configs, text  # noqa: E402
-from training.data import places  # noqa: E402
 from training.model import build  # noqa: E402
 
 pytestmark = pytest.mark.reference
@@ -29,7 +28,7 @@ def test_each_question_as_if_alone(name):
     ids = torch.tensor([[random.randrange(100, 2048) for _ in branches]])
     image = torch.zeros_like(ids)
     image[0, 3 : 3 + IMAGE] = 1
-    branch, position = torch.tensor([branches]), torch.tensor([places(branches, len(branches))])
+    branch, position = torch.tensor([branches]), torch.tensor([apart.positions(branches, len(branches))])
     both_ways = settings.use_bidirectional_attention == "vision"
     seen = apart.masks(branch, position, image == 1, settings.sliding_window, both_ways)
     with torch.no_grad():
@@ -42,8 +41,8 @@ def test_each_question_as_if_alone(name):
 
 
 def test_positions_of_branches():
-    assert places([0, 0, 0, 1, 1, 2, 2, 2], 10) == [0, 1, 2, 3, 4, 3, 4, 5, 8, 9]
-    assert places([0, 0, 0], 4) == [0, 1, 2, 3]
+    assert apart.positions([0, 0, 0, 1, 1, 2, 2, 2], 10) == [0, 1, 2, 3, 4, 3, 4, 5, 8, 9]
+    assert apart.positions([0, 0, 0], 4) == [0, 1, 2, 3]
 
 
 def test_a_story_apart_asks_what_a_talk_asks_first():

@@ -10,6 +10,15 @@ from __future__ import annotations
 import torch
 
 
+def positions(branches: list[int], length: int) -> list[int]:
+    """Positions of the tokens of a sample, padded to ``length``: every branch goes on where what all share ends."""
+    shared = branches.index(1) if 1 in branches else len(branches)
+    found = list(range(length))
+    for at in range(shared, len(branches)):
+        found[at] = shared if branches[at] != branches[at - 1] else found[at - 1] + 1
+    return found
+
+
 def masks(branch: torch.Tensor, position: torch.Tensor, image: torch.Tensor, window: int, both_ways: bool) -> dict:
     """What each token may see, for the reference's two kinds of layers: {kind: bool (B, 1, T, T)}.
 

@@ -26,7 +26,7 @@ def calibrate_standardisation(model, batches: list[Batch]) -> None:
 
 
 @torch.no_grad()
-def calibrate_clips(model, batches: list[Batch], share: float, margin: float) -> int:
+def calibrate_clips(model, batches: list[Batch], share: float, margin: float) -> None:
     """Clip bounds of the encoders' linears: quantiles ``1 - share`` and ``share`` of what passes, times ``margin``."""
     seen: dict[str, list[torch.Tensor]] = {}
     hooks = []
@@ -56,4 +56,3 @@ def calibrate_clips(model, batches: list[Batch], share: float, margin: float) ->
         reach = torch.maximum(high.abs(), low.abs()) * 0.05  # both bounds stay away from zero
         getattr(modules[name], side + "_min").copy_(torch.minimum(low * margin, -reach).bfloat16())
         getattr(modules[name], side + "_max").copy_(torch.maximum(high * margin, reach).bfloat16())
-    return len(seen)

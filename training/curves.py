@@ -13,7 +13,7 @@ from minigemma.plots import save, style
 RESULTS = Path(__file__).parent / "results"
 PANELS = {  # title -> what is drawn; the losses in nats per token, the rest as shares of right answers
     "Loss on text (nats per token)": ("loss prose", "loss python", "loss arithmetic"),
-    "Stories and sums": ("recall", "sum"),
+    "Stories": ("recall",),
     "Pictures": ("digit", "digits", "colour", "shape", "count", "exists", "relation", "describe"),
     "Sounds": ("speech known", "speech voice", "speech speed", "both"),
 }
@@ -30,7 +30,7 @@ def curves(points: list[dict], title: str) -> Figure:
         axes = style.panel(figure, grid[i // 2, i % 2], name, "minutes of training", "right" if share else "")
         for kind, colour, dash in zip(kinds, style.SERIES, style.DASHES, strict=False):
             found = [(p["minutes"], p["valid"][kind]) for p in points if kind in p["valid"]]
-            if kind in points[-1]["valid"]:  # what is still asked
+            if found:
                 axes.plot(*zip(*found, strict=True), color=colour, linestyle=dash, label=kind.removeprefix("loss "))
         if share:
             axes.set_ylim(0, 1.02)

@@ -16,6 +16,7 @@ from transformers.models.gemma4.feature_extraction_gemma4 import Gemma4AudioFeat
 from minigemma.evaluation.sounds import with_noise
 
 from . import pictures, speech, text
+from .apart import positions
 from .auxiliary import cell_labels, word_ids
 
 DOMAINS = ("prose", "python", "arithmetic")
@@ -143,7 +144,7 @@ class Data:
         )
         if any(any(s.branches) for s in samples):
             batch.branches = torch.tensor([s.branches + [0] * (length - len(s.ids)) for s in samples])
-            batch.inputs["position_ids"] = torch.tensor([places(s.branches, length) for s in samples])
+            batch.inputs["position_ids"] = torch.tensor([positions(s.branches, length) for s in samples])
         return batch
 
     def chunk(self, domain: str, length: int) -> list[int]:
@@ -326,15 +327,6 @@ def _parts(whole: str, size: int = 4000) -> list[str]:
         parts.append(whole[start:end])
         start = end
     return parts
-
-
-def places(branches: list[int], length: int) -> list[int]:
-    """Positions of the tokens of a sample, padded to ``length``: every branch goes on where what all share ends."""
-    shared = branches.index(1) if 1 in branches else len(branches)
-    found = list(range(length))
-    for at in range(shared, len(branches)):
-        found[at] = shared if branches[at] != branches[at - 1] else found[at - 1] + 1
-    return found
 
 
 def named_things(tokenizer: Tokenizer) -> dict[int, tuple[str, bool]]:

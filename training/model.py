@@ -97,16 +97,15 @@ def run(model: Gemma4ForConditionalGeneration, batch: Batch) -> torch.Tensor:
         return model.model(**inputs, use_cache=False).last_hidden_state
 
 
-def loss_of(model: Gemma4ForConditionalGeneration, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Weighted mean of the cross-entropy; and per supervised token the greedy guess and the target."""
+def loss_of(model: Gemma4ForConditionalGeneration, batch: Batch) -> torch.Tensor:
+    """Weighted mean of the cross-entropy over the supervised tokens."""
     hidden = run(model, batch)[:, :-1]
     at = batch.weights[:, 1:] > 0
     logits = model.lm_head(hidden[at].float())
     cap = model.config.text_config.final_logit_softcapping
     logits = cap * torch.tanh(logits / cap)
     target, weight = batch.inputs["input_ids"][:, 1:][at], batch.weights[:, 1:][at]
-    loss = (F.cross_entropy(logits.float(), target, reduction="none") * weight).sum() / weight.sum()
-    return loss, logits, target
+    return (F.cross_entropy(logits.float(), target, reduction="none") * weight).sum() / weight.sum()
 
 
 def tower_pass(model: Gemma4ForConditionalGeneration, batch: Batch) -> None:

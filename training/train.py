@@ -112,7 +112,7 @@ class Training:
 
     def _learn(self, kind: str) -> None:
         batch = self.train.batch(kind, 2 if self.smoke else SIZES[kind])
-        loss, _, _ = loss_of(self.model, batch)
+        loss = loss_of(self.model, batch)
         helped = self.heads.loss(batch.labels)
         (loss + self.balance.loss() + HELP * helped).backward()
         self.recent.setdefault(kind, []).append(float(loss.detach()))

@@ -19,9 +19,7 @@ def validate(model, data: Data, kinds: list[str], rounds: int = 3) -> dict[str, 
     for domain in data.streams:
         rows = [data.streams[domain][i * 256 : i * 256 + 256] for i in range(6)]
         ids = torch.tensor(np.stack([np.concatenate([[data.id["<bos>"]], r]) for r in rows]))
-        loss, _, _ = loss_of(
-            model, Batch("text", {"input_ids": ids, "mm_token_type_ids": ids * 0}, (ids >= 0).float(), [])
-        )
+        loss = loss_of(model, Batch("text", {"input_ids": ids, "mm_token_type_ids": ids * 0}, (ids >= 0).float(), []))
         figures[f"loss {domain}"] = float(loss)
     batches = []
     for _ in range(rounds):
